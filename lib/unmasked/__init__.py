@@ -1,0 +1,1 @@
+"""Unmasked: how the course is taught, checked, published and graded. What it builds is `nanobert`."""

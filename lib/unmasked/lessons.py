@@ -1,0 +1,36 @@
+"""The lessons of the course, in order: the one list that everything else follows."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One lesson. `topic` names its check module, `unmasked.checks.<topic>`, and its `name` its files, `NN_topic`."""
+
+    number: int
+    topic: str
+    title: str
+
+    @property
+    def name(self):
+        return f"{self.number:02d}_{self.topic}"
+
+
+LESSONS = (
+    Lesson(2, "self_attention", "Self-attention"),
+    Lesson(3, "multi_head_attention", "Multi-head attention"),
+    Lesson(5, "encoder_block", "The encoder block"),
+    Lesson(7, "masked_language_modelling", "Masked language modelling"),
+)
+
+# The lesson in which each module of `nanobert` is built; a lesson may use what earlier ones have built.
+BUILT_IN = {
+    "tokenizer": 1,
+    "attention": 2,
+    "multi_head": 3,
+    "embeddings": 4,
+    "encoder": 5,
+    "training": 6,
+    "masking": 7,
+    "masked_lm": 7,
+}
