@@ -1,0 +1,84 @@
+"""The masked language model: embeddings, encoder, and a head that says which token stood at each position.
+
+B batch, T tokens, N chosen positions of a batch, D model width, V vocabulary.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nanobert.embeddings import Embeddings
+from nanobert.encoder import Encoder, EncoderBlock, FeedForward
+from nanobert.masking import IGNORE
+from nanobert.multi_head import MultiHeadAttention
+
+
+class MaskedLMHead(nn.Module):
+    """A score for every token of the vocabulary: how well the token's own embedding fits the position.
+
+    Shapes: x (..., D), token_embedding_weight (V, D), shared with the embeddings -> (..., V).
+    Source: Devlin et al. 2019, "BERT", section 3.1; tied weights: Press and Wolf 2017.
+    """
+
+    def __init__(self, d_model, token_embedding_weight):
+        super().__init__()
+        self.dense = nn.Linear(d_model, d_model)
+        self.norm = nn.LayerNorm(d_model)
+        self.decoder = nn.Linear(d_model, len(token_embedding_weight))
+        self.decoder.weight = token_embedding_weight  # tied: one parameter, learned from both ends
+        nn.init.zeros_(self.decoder.bias)
+
+    def forward(self, x):
+        return self.decoder(self.norm(F.gelu(self.dense(x))))  # ..., V
+
+
+def masked_lm_loss(logits, labels):
+    """Mean cross-entropy over the chosen positions, in nats; positions labelled -100 do not count.
+
+    Shapes: logits (..., V), labels (...) -> a number.  NaN if no position is chosen.
+    Source: Devlin et al. 2019, section 3.1 and appendix A.2.
+    """
+    return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORE)
+
+
+class MaskedLM(nn.Module):
+    """Embeddings, then encoder, then head.
+
+    Shapes: tokens (B, T), key_padding_mask (B, T), True where the token is padding -> (B, T, V).
+    With `positions` (N,), counted through the whole batch row by row, the head looks at these only -> (N, V).
+    """
+
+    def __init__(self, embeddings, encoder, head):
+        super().__init__()
+        self.embeddings = embeddings
+        self.encoder = encoder
+        self.head = head
+
+    def forward(self, tokens, key_padding_mask=None, positions=None):
+        x = self.encoder(self.embeddings(tokens), key_padding_mask)  # B, T, D
+        if positions is not None:
+            x = x.flatten(0, 1)[positions]  # N, D: most tokens have no label, so don't score a vocabulary for them
+        return self.head(x)
+
+
+def build_masked_lm(vocab_size, d_model=128, heads=4, layers=2, max_tokens=32, std=0.05, dropout=0.0, pre_norm=True):
+    """A masked language model from its sizes; the feed-forward nets are four times as wide as the model.
+
+    Errors: ValueError if the heads do not divide the width.
+    Source: Devlin et al. 2019, section 3; pre-norm: Xiong et al. 2020, "On Layer Normalization in the Transformer".
+    """
+    blocks = [
+        EncoderBlock(MultiHeadAttention(d_model, heads), FeedForward(d_model, 4 * d_model), d_model, pre_norm, dropout)
+        for _ in range(layers)
+    ]
+    # Pre-norm leaves the sum of all layers without a norm, post-norm leaves the input of the first without one.
+    last_norm, first_norm = (nn.LayerNorm(d_model), None) if pre_norm else (None, nn.LayerNorm(d_model))
+    embeddings = Embeddings(vocab_size, d_model, max_tokens, std, first_norm)
+    return MaskedLM(embeddings, Encoder(blocks, last_norm), MaskedLMHead(d_model, embeddings.token.weight))
+
+
+@torch.no_grad()
+def start_at_unigram(model, rows, special_ids):
+    """Set the output bias to the log of each token's share of the corpus, so that learning starts at the plateau."""
+    frequency = token_frequency(rows, special_ids, len(model.head.decoder.bias))
+    model.head.decoder.bias.copy_(frequency.log())

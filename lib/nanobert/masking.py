@@ -1,0 +1,36 @@
+"""Masking: choose positions, hide what stands there, and keep it as the label.
+
+B batch, T tokens.
+"""
+
+import torch
+
+IGNORE = -100  # the label of every position that does not count
+
+
+def choose_positions(tokens, special_ids, rate, generator=None):
+    """Choose each token with probability `rate`; special tokens, padding among them, never.
+
+    Shapes: tokens (B, T), special_ids a list of token ids -> (B, T), True where chosen.
+    The generator, if given, is on the device of the tokens.
+    Source: Devlin et al. 2019, "BERT", section 3.1, task 1.
+    """
+    special = torch.isin(tokens, torch.as_tensor(special_ids, device=tokens.device))
+    draw = torch.rand(tokens.shape, generator=generator, device=tokens.device)
+    return (draw < rate) & ~special
+
+
+def mask_tokens(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
+    """Of the chosen tokens, 80 % become [MASK], 10 % a random ordinary token, and 10 % stay as they are.
+
+    Shapes: tokens (B, T), chosen (B, T) -> inputs (B, T) and labels (B, T): the token where chosen, else -100.
+    The special tokens come first in the vocabulary, so the ordinary ones run from there to `vocab_size`.
+    Source: Devlin et al. 2019, section 3.1, task 1, and appendix A.1.
+    """
+    labels = tokens.masked_fill(~chosen, IGNORE)
+    draw = torch.rand(tokens.shape, generator=generator, device=tokens.device)
+    low = int(max(special_ids)) + 1
+    ordinary = torch.randint(low, vocab_size, tokens.shape, generator=generator, device=tokens.device)
+    inputs = tokens.masked_fill(chosen & (draw < 0.8), mask_id)
+    inputs = torch.where(chosen & (draw >= 0.9), ordinary, inputs)
+    return inputs, labels

@@ -1,0 +1,344 @@
+"""A check's only window on what the learner wrote: requests go in, plain data comes out.
+
+`Attempt` is what a check holds. `Host` stands where the learner's object is and does what it is asked. Between them
+pass only requests and replies made of plain data (tensors, numbers, strings, lists, tuples, dicts, and the three
+descriptions below), so that the two may stand in different processes: in a notebook they share one, in grading they don't.
+"""
+
+import contextlib
+import inspect
+import io
+import traceback
+import warnings
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from unmasked import parts
+from unmasked.limits import BYTES, SECONDS, OutOfTime, memory_limit, time_limit
+
+
+@dataclass(frozen=True)
+class Generator:
+    """Describes a random number generator, made new for each request, on the side of the attempt."""
+
+    seed: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """Describes a ready-made module that the learner's object receives: a name in `unmasked.parts` or `torch.nn`."""
+
+    kind: str
+    args: tuple = ()
+    state: dict | None = None
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Stands for a value that is not plain data: what it is called, and how it prints."""
+
+    type_name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Request:
+    verb: str
+    on: int = 0
+    args: tuple = ()
+    kwargs: dict = field(default_factory=dict)
+    watched: frozenset = frozenset()
+
+
+@dataclass(frozen=True)
+class Error:
+    """What the learner's code raised. `kind` is one of: not attempted, raised, out of time, out of memory, exit."""
+
+    kind: str
+    message: str = ""
+    line: str = ""
+
+
+@dataclass(frozen=True)
+class Reply:
+    value: object = None
+    error: Error | None = None
+    changed: tuple = ()
+    ready_made: tuple = ()
+    printed: str = ""
+
+
+class AttemptFailed(Exception):
+    """The attempt did not give a value that a check could judge; the reply says why."""
+
+    def __init__(self, reply):
+        super().__init__(reply)
+        self.reply = reply
+
+
+class Attempt:
+    """What a check talks to.
+
+    `attempt(*args)` calls a function, or an object that was built; `attempt.build(*args)` makes an object from a class
+    and is an attempt again. Every method raises AttemptFailed when the learner's code fails.
+    """
+
+    def __init__(self, ask, on=0, watched=frozenset(), trace=None):
+        self._ask = ask
+        self._on = on
+        self.watched = watched
+        self.trace = [] if trace is None else trace
+
+    def _request(self, verb, *args, **kwargs):
+        reply = self._ask(Request(verb, self._on, args, kwargs, self.watched))
+        self.trace.append(reply)
+        if reply.error or reply.changed or reply.ready_made:
+            raise AttemptFailed(reply)
+        return reply.value
+
+    def __call__(self, *args, **kwargs):
+        """The value of the call, gradients cut off."""
+        return self._request("call", *args, **kwargs)
+
+    def build(self, *args, **kwargs):
+        """Make an object of the learner's class."""
+        number = self._request("build", *args, **kwargs)
+        return Attempt(self._ask, number, self.watched, self.trace)
+
+    def parameters(self):
+        """The learnable tensors of a built module, by name; those it shares appear once."""
+        return self._request("parameters")
+
+    def load(self, state):
+        """Put tensors into the built module's parameters, by name; the names that don't exist or don't fit come back."""
+        return self._request("load", state)
+
+    def mode(self, training):
+        """Switch a built module between training and evaluation."""
+        return self._request("mode", training)
+
+    def gradients(self, *args, **kwargs):
+        """Call it, and send a fixed signal back through it.
+
+        Returns a dict: `output`, `arguments` (a gradient or None for each positional argument) and `parameters`
+        (by name). The signal is sin(1), sin(2), ... laid over the output, so that no direction cancels out.
+        """
+        return self._request("gradients", *args, **kwargs)
+
+
+class Host:
+    """Holds the learner's object and does what is asked of it; nothing the object does gets past it."""
+
+    def __init__(self, subject, seconds=SECONDS, extra_bytes=BYTES):
+        self.objects = [subject]
+        self.seconds = seconds
+        self.extra_bytes = extra_bytes
+
+    def __call__(self, request):
+        """The reply to a request. Never raises, whatever the learner's code does."""
+        given = _live(request.args), _live(request.kwargs)
+        untouched = _plain(given)
+        watch, printed = _ReadyMade(request.watched), io.StringIO()
+        try:
+            with self._contained(printed), watch:
+                value = _plain(getattr(self, "_" + request.verb)(self.objects[request.on], *given[0], **given[1]))
+            reply = Reply(value)
+        except BaseException as error:  # SystemExit and KeyboardInterrupt too: a check never ends the notebook
+            reply = Reply(error=_describe(error, self.seconds, self.extra_bytes))
+        ready_made, text = tuple(sorted(watch.found)), printed.getvalue()[:2000]
+        changed = () if reply.error else self._changed(request, untouched, given)
+        return replace(reply, changed=changed, ready_made=ready_made, printed=text)
+
+    def _changed(self, request, before, now):
+        """Which arguments a call has edited in place."""
+        if request.verb not in ("call", "gradients"):
+            return ()
+        names = [*_argument_names(self.objects[request.on], len(now[0])), *now[1]]
+        old, new = ([*side[0], *side[1].values()] for side in (before, _plain(now)))
+        return tuple(name for name, a, b in zip(names, old, new) if not same(a, b, exactly=True))
+
+    @contextlib.contextmanager
+    def _contained(self, printed):
+        dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+        try:
+            with (
+                contextlib.redirect_stdout(printed),
+                contextlib.redirect_stderr(printed),
+                warnings.catch_warnings(),
+                torch.random.fork_rng(devices=[]),
+                torch.enable_grad(),
+                memory_limit(self.extra_bytes),
+                time_limit(self.seconds),
+            ):
+                warnings.simplefilter("ignore")
+                torch.manual_seed(0)
+                yield
+        finally:
+            torch.set_default_dtype(dtype)
+            torch.set_num_threads(threads)
+
+    def _call(self, subject, *args, **kwargs):
+        if inspect.isclass(subject) or not callable(subject):
+            raise TypeError(f"a function is needed here, and this is {_called(subject)}")
+        return subject(*args, **kwargs)
+
+    def _build(self, subject, *args, **kwargs):
+        if not inspect.isclass(subject):
+            raise TypeError(f"a class is needed here, and this is {_called(subject)}")
+        self.objects.append(subject(*args, **kwargs))
+        return len(self.objects) - 1
+
+    def _parameters(self, module):
+        _need_module(module)
+        return dict(module.named_parameters())
+
+    def _load(self, module, state):
+        _need_module(module)
+        own = dict(module.named_parameters(remove_duplicate=False))
+        unfit = [name for name, value in state.items() if name not in own or own[name].shape != value.shape]
+        with torch.no_grad():
+            for name in state.keys() - set(unfit):
+                own[name].copy_(state[name])
+        return unfit
+
+    def _mode(self, module, training):
+        _need_module(module)
+        module.train(training)
+
+    def _gradients(self, subject, *args, **kwargs):
+        for argument in args:
+            if isinstance(argument, torch.Tensor) and argument.is_floating_point():
+                argument.requires_grad_()
+        output = subject(*args, **kwargs)
+        if not isinstance(output, torch.Tensor):
+            return {"output": output, "arguments": [], "parameters": {}}
+        if output.requires_grad:
+            signal = torch.arange(1, output.numel() + 1, dtype=output.dtype).sin().view(output.shape)
+            output.backward(signal)
+        parameters = subject.named_parameters() if isinstance(subject, nn.Module) else ()
+        return {
+            "output": output,
+            "arguments": [getattr(argument, "grad", None) for argument in args],
+            "parameters": {name: parameter.grad for name, parameter in parameters},
+        }
+
+
+class _ReadyMade(TorchFunctionMode):
+    """Notes which of the watched torch functions are called, also from inside torch's own modules."""
+
+    def __init__(self, watched):
+        super().__init__()
+        self.watched = watched
+        self.found = set()
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        name = getattr(function, "__name__", "")
+        if name in self.watched:
+            self.found.add(name)
+        return function(*args, **(kwargs or {}))
+
+
+def same(a, b, exactly=False):
+    """Whether two pieces of plain data are equal, tensors up to rounding unless `exactly`."""
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        if a.shape != b.shape or a.dtype != b.dtype:
+            return False
+        exactly = exactly or not a.is_floating_point()
+        return torch.allclose(a, b, rtol=0 if exactly else 1e-4, atol=0 if exactly else 1e-5, equal_nan=True)
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(same(x, y, exactly) for x, y in zip(a, b))
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(same(a[key], b[key], exactly) for key in a)
+    if isinstance(a, float):
+        return a == b or (a != a and b != b) or (not exactly and abs(a - b) <= 1e-5 + 1e-4 * abs(b))
+    return a == b
+
+
+def _live(value):
+    """The values a request describes, made new: copies of its tensors, its generators and its modules."""
+    if isinstance(value, torch.Tensor):
+        # Strides are kept, because code that needs contiguous input must not be spared non-contiguous input.
+        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype).copy_(value)
+    if isinstance(value, Generator):
+        return torch.Generator().manual_seed(value.seed)
+    if isinstance(value, Part):
+        module = getattr(parts, value.kind, None) or getattr(nn, value.kind)
+        module = module(*_live(value.args))
+        module.load_state_dict(value.state or {}, strict=value.state is not None)
+        return module
+    if isinstance(value, (list, tuple)):
+        return type(value)(_live(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _live(item) for key, item in value.items()}
+    return value
+
+
+def _plain(value):
+    """Plain data that says what a value is: what can leave the side of the attempt."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().as_subclass(torch.Tensor).clone()
+    if isinstance(value, (list, tuple)):
+        return (tuple if isinstance(value, tuple) else list)(_plain(item) for item in value)
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, (torch.Generator, nn.Module)):
+        return Foreign(type(value).__name__, "")
+    return Foreign(f"{type(value).__module__}.{type(value).__qualname__}", _printed(value))
+
+
+def _printed(value):
+    try:
+        return repr(value)[:200]
+    except Exception:
+        return "?"
+
+
+def _need_module(thing):
+    if not isinstance(thing, nn.Module):
+        raise TypeError(f"the class must be an nn.Module, and this is {_called(thing)}")
+
+
+def _called(thing):
+    """What to call an object in a sentence."""
+    if thing is None:
+        return "None"
+    if inspect.isclass(thing):
+        return f"the class {thing.__name__}"
+    name = type(thing).__name__
+    return ("an " if name[:1].lower() in "aeiou" else "a ") + name
+
+
+def _argument_names(function, count):
+    """The names of the first `count` parameters, as the learner wrote them; their numbers if they can't be told."""
+    try:
+        function = function.forward if isinstance(function, nn.Module) else function
+        names = [f"`{name}`" for name in inspect.signature(function).parameters]
+    except (TypeError, ValueError):
+        names = []
+    return names[:count] if len(names) >= count else [f"number {i + 1}" for i in range(count)]
+
+
+def _describe(error, seconds, extra_bytes):
+    if isinstance(error, NotImplementedError) and not error.args:  # the stub's; torch raises it with a message
+        return Error("not attempted")
+    if isinstance(error, OutOfTime):
+        return Error("out of time", f"{seconds:g} seconds")
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return Error("out of memory", f"{extra_bytes / 2**30:g} GB")
+    if isinstance(error, (SystemExit, KeyboardInterrupt, GeneratorExit)):
+        return Error("exit", type(error).__name__)
+    line = next((frame.line or "" for frame in reversed(_learners_frames(error))), "")
+    return Error("raised", f"{type(error).__name__}: {error}"[:600], line)
+
+
+def _learners_frames(error):
+    """The frames outside of installed packages and of this file, innermost last: where the learner can do something."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f for f in frames if f.filename != __file__ and "site-packages" not in f.filename]

@@ -1,0 +1,161 @@
+"""Runs a check on an attempt and makes the verdict: which criteria hold, and which known mistake explains a failure."""
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import NoneType
+
+from unmasked import checks
+from unmasked.attempt import Attempt, AttemptFailed, Host, same
+from unmasked.criteria import Criterion, seeded_inputs
+from unmasked.verdict import Verdict
+
+UNJUDGED = "The check met a result that it can't make sense of; look at what your code returns."
+
+
+@dataclass(eq=False)
+class Exercise:
+    """A check with its points and its known mistakes. Called with an attempt, it returns a Verdict and never raises.
+
+    `check` is a generator function that takes an Attempt and yields Criteria in order; the first that fails ends it.
+    `mistakes` maps a sentence to a wrong implementation that makes that mistake.
+    `by_hand` are names of torch functions that the learner must not call here, because the exercise rebuilds them.
+    `uses` maps names of earlier exercises that a solution may call to right stand-ins: a learner whose own one does
+    not pass its check is judged with the stand-in, so that a mistake costs its own points only.
+    """
+
+    check: Callable
+    points: float
+    mistakes: dict[str, Callable]
+    by_hand: frozenset = frozenset()
+    uses: dict[str, Callable] = field(default_factory=dict)
+
+    def __post_init__(self):
+        functools.update_wrapper(self, self.check)
+        self.name = self.check.__name__
+        self._traces = {}
+
+    def __call__(self, attempt, seed=0):
+        """Judge the learner's function or class, or an Attempt that stands for one far away."""
+        with _stand_ins(self, attempt) as replaced:
+            run = self._run(attempt, seed)
+        notes = tuple(f"Your `{name}` does not pass its own check yet; a right one took its place here." for name in replaced)
+        return self._verdict(run, seed, notes)
+
+    def _run(self, subject, seed):
+        attempt = subject if isinstance(subject, Attempt) else Attempt(Host(subject))
+        attempt.watched = self.by_hand
+        criteria, failure = [], None
+        with seeded_inputs(seed):
+            try:
+                for criterion in self.check(attempt):
+                    criteria.append(criterion)
+                    if not criterion.holds:
+                        break
+            except AttemptFailed as failed:
+                failure = failed.reply
+            except Exception as error:  # a check is never the reason why a notebook stops
+                criteria.append(Criterion("its result can be judged", False, f"{UNJUDGED} ({type(error).__name__}: {error})"))
+        return _Run(criteria, failure, attempt.trace)
+
+    def _verdict(self, run, seed, notes):
+        printed = "".join(reply.printed for reply in run.trace)
+        verdict = functools.partial(Verdict, self.name, max_points=self.points, notes=notes, printed=printed)
+        earned = sum(criterion.earns for criterion in run.criteria if criterion.holds)
+        if run.finished:
+            return verdict(points=self.points, criteria=tuple(run.criteria))
+        if run.not_attempted:
+            return verdict(points=0, attempted=False, diagnosis="Not attempted yet.")
+        diagnosis = self._known_mistake(run, seed) or run.what_is_wrong
+        criteria = run.criteria if not run.failure else [*run.criteria, Criterion("it runs", False)]
+        return verdict(points=earned, criteria=tuple(criteria), diagnosis=diagnosis)
+
+    def _known_mistake(self, run, seed):
+        """The sentence of the first known mistake whose replies are the learner's, up to the failure."""
+        if seed not in self._traces:
+            self._traces[seed] = {sentence: self._run(wrong, seed) for sentence, wrong in self.mistakes.items()}
+        for sentence, known in self._traces[seed].items():
+            if not known.finished and len(known.criteria) == len(run.criteria) and _same_replies(known.trace, run.trace):
+                return sentence
+        return None
+
+
+@dataclass(frozen=True)
+class _Run:
+    criteria: list
+    failure: object
+    trace: list
+
+    @property
+    def finished(self):
+        return self.failure is None and all(criterion.holds for criterion in self.criteria)
+
+    @property
+    def not_attempted(self):
+        return bool(len(self.trace) == 1 and self.failure and self.failure.error and self.failure.error.kind == "not attempted")
+
+    @property
+    def what_is_wrong(self):
+        return _explain(self.failure) if self.failure else self.criteria[-1].otherwise
+
+
+def _same_replies(known, given):
+    return len(known) == len(given) and all(
+        same(a.value, b.value) and a.error == b.error and a.changed == b.changed and a.ready_made == b.ready_made
+        for a, b in zip(known, given)
+    )
+
+
+def _explain(reply):
+    error = reply.error
+    if reply.ready_made:
+        return f"It calls the ready-made `{reply.ready_made[0]}`, which this exercise has you write by hand."
+    if reply.changed:
+        return f"It changes its argument {reply.changed[0]} in place: the caller's tensor is not the same afterwards."
+    if error.kind == "not attempted":
+        return "A part of it is not written yet: it still raises NotImplementedError."
+    if error.kind == "out of time":
+        return f"It ran for {error.message} and was stopped: is there a loop that never ends?"
+    if error.kind == "out of memory":
+        return f"It asked for more than {error.message} of memory and was stopped: does a shape grow by mistake?"
+    if error.kind == "exit":
+        return f"It raised {error.message}, which would have ended the whole notebook."
+    where = f" It happened at `{error.line}`." if error.line else ""
+    return f"It raised an error. {error.message}{'' if error.message.endswith('.') else '.'}{where}"
+
+
+@contextmanager
+def _stand_ins(exercise, subject):
+    """Put right functions in the place of the learner's earlier ones that do not pass; yields the names replaced."""
+    namespace, earlier = _namespace(subject), _exercises_in(exercise.check.__module__)
+    mine = {name: namespace[name] for name in exercise.uses if not isinstance(namespace.get(name), (Exercise, NoneType))}
+    replaced = [name for name, function in mine.items() if not earlier[name](function).passed]
+    namespace.update({name: exercise.uses[name] for name in replaced})
+    try:
+        yield replaced
+    finally:
+        namespace.update({name: mine[name] for name in replaced})
+
+
+def _namespace(subject):
+    """The globals that a learner's function or class looks names up in."""
+    functions = [subject, *vars(subject).values()] if inspect.isclass(subject) else [subject]
+    return next((f.__globals__ for f in functions if inspect.isfunction(f)), {})
+
+
+def exercise(points, mistakes, by_hand=(), uses=None):
+    """Decorator: makes an Exercise of a check."""
+    return lambda check: Exercise(check, points, mistakes, frozenset(by_hand), uses or {})
+
+
+def exercises_of(lesson):
+    """The exercises of a lesson, by name, in the order in which the check module defines them."""
+    return _exercises_in(f"{checks.__name__}.{lesson.topic}")
+
+
+def _exercises_in(module_name):
+    module = importlib.import_module(module_name)
+    return {name: thing for name, thing in vars(module).items() if isinstance(thing, Exercise)}
