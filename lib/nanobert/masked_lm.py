@@ -3,7 +3,6 @@
 B batch, T tokens, N chosen positions of a batch, D model width, V vocabulary.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -75,10 +74,3 @@ def build_masked_lm(vocab_size, d_model=128, heads=4, layers=2, max_tokens=32, s
     last_norm, first_norm = (nn.LayerNorm(d_model), None) if pre_norm else (None, nn.LayerNorm(d_model))
     embeddings = Embeddings(vocab_size, d_model, max_tokens, std, first_norm)
     return MaskedLM(embeddings, Encoder(blocks, last_norm), MaskedLMHead(d_model, embeddings.token.weight))
-
-
-@torch.no_grad()
-def start_at_unigram(model, rows, special_ids):
-    """Set the output bias to the log of each token's share of the corpus, so that learning starts at the plateau."""
-    frequency = token_frequency(rows, special_ids, len(model.head.decoder.bias))
-    model.head.decoder.bias.copy_(frequency.log())

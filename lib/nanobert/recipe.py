@@ -1,0 +1,29 @@
+"""Recipes: every number that a training run needs, in one place. They were chosen by measuring: `docs/recipe.md`."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The sizes of a model and how it is trained."""
+
+    vocab_size: int = 2000
+    d_model: int = 128
+    heads: int = 4
+    layers: int = 2
+    max_tokens: int = 32
+    std: float = 0.05
+    batch: int = 32
+    steps: int = 4000
+    warmup: int = 100
+    mask_rate: float = 0.3
+    peak: float = 3e-3
+    weight_decay: float = 0.01
+    seed: int = 0
+
+
+RECIPES = {
+    "cpu": Recipe(),
+    "gpu": Recipe(d_model=384, heads=6, layers=6, max_tokens=128, batch=256, peak=1e-3),
+    "test": Recipe(vocab_size=200, d_model=32, heads=2, layers=1, max_tokens=16, batch=8, steps=20, warmup=4),
+}
