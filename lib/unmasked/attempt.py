@@ -59,7 +59,7 @@ class Error:
 
     kind: str
     message: str = ""
-    line: str = ""
+    line: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,10 @@ def shaped(value, *, dtype=torch.float32, what="the result", hint="", finite=Tru
 
 def close(received, expected, sentence, otherwise, earns=0, tolerance=1e-4):
     """Every number of `received` is the expected one, up to rounding."""
+    if not isinstance(received, torch.Tensor) or received.shape != expected.shape:
+        what = f"of shape {tuple(received.shape)}" if isinstance(received, torch.Tensor) else _kind(received)
+        wanted = f"{otherwise} The result is {what}; a tensor of shape {tuple(expected.shape)} is needed."
+        return Criterion(sentence, False, wanted)
     good = torch.allclose(received, expected, rtol=tolerance, atol=tolerance)
     return Criterion(sentence, good, otherwise, expected, received, earns)
 

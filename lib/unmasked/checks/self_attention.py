@@ -1,4 +1,4 @@
-"""Checks of lesson 02. Oracle: `torch.nn.functional.scaled_dot_product_attention`."""
+"""Checks of lesson 02. The oracle is `torch.nn.functional.scaled_dot_product_attention`."""
 
 import torch
 import torch.nn.functional as F
@@ -8,40 +8,474 @@ from unmasked.criteria import close, holds, shaped, tensor
 from unmasked.exercise import exercise
 
 # Every size differs from every other, so that a wrong axis can't hide.
-B, Q, S, K, D = 2, 3, 5, 8, 6
+B, Q, S, K = 2, 3, 5, 8
+D, T = 6, 4
+READY_MADE = ("scaled_dot_product_attention", "multi_head_attention_forward")
 
 
-def _weights(query, key, key_padding_mask=None):
-    """The weights as PyTorch's own attention has them: what it mixes out of the rows of an identity matrix."""
-    identity = torch.eye(key.shape[1]).expand(len(key), -1, -1)
-    visible = None if key_padding_mask is None else ~key_padding_mask[:, None, :]
-    return F.scaled_dot_product_attention(query, key, identity, attn_mask=visible)
+def weights_of(query, key, key_padding_mask=None):
+    """The right weights, got out of PyTorch's attention: what it mixes from the rows of an identity matrix."""
+    rows = torch.eye(key.shape[1]).expand(len(key), -1, -1)
+    if key_padding_mask is None:
+        return F.scaled_dot_product_attention(query, key, rows)
+    visible = ~key_padding_mask[:, None, :]
+    return F.scaled_dot_product_attention(query, key, rows, attn_mask=visible).masked_fill(~visible, 0.0)
 
 
-# --- 2.2 ---------------------------------------------------------------------------------------------------------
+def _scores(query, key):
+    return query @ key.mT / key.shape[-1] ** 0.5
+
+
+# --- 2.1 similarity_scores -------------------------------------------------------------------------------------------
+
+
+def _scores_in_place(query, key):
+    query *= key.shape[-1] ** 0
+    query += 1
+    return (query - 1) @ key.mT
+
+
+@exercise(
+    points=1,
+    mistakes={
+        "Your rows are keys and your columns are queries; it is the other way round.": lambda q, k: k @ q.mT,
+        "You transpose every axis of the keys, the batch too; swap only the last two.": (
+            lambda q, k: q @ k.permute(2, 1, 0)
+        ),
+        "You reshape the keys where they must be transposed: the numbers end up in the wrong places.": (
+            lambda q, k: q @ k.reshape(len(k), k.shape[2], k.shape[1])
+        ),
+        "You average the products over the width; a dot product is their sum.": (
+            lambda q, k: (q[:, :, None] * k[:, None]).mean(-1)
+        ),
+        "You divide by the lengths of the vectors (cosine similarity); the plain dot product is asked for.": (
+            lambda q, k: F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).mT
+        ),
+        "You scale the scores already; that is the next exercise.": lambda q, k: q @ k.mT / k.shape[-1] ** 0.5,
+        "You sum over the batch: every sequence must be compared with itself only.": (
+            lambda q, k: torch.einsum("bqk,bsk->qs", q, k)
+        ),
+        "You measure distances, which are small for similar vectors; a dot product is large for them.": torch.cdist,
+        "You change the queries in place: the caller's tensor is not the same afterwards.": _scores_in_place,
+    },
+)
+def similarity_scores(attempt):
+    """Vaswani et al. 2017, section 3.2.1: the product of queries and keys."""
+    query, key = tensor(B, Q, K), tensor(B, S, K)
+    scores = attempt(query, key)
+    yield shaped(scores, B=B, Q=Q, S=S, hint="One row for each query, one column for each key.")
+    yield close(
+        scores[1, 2, 4],
+        query[1, 2] @ key[1, 4],
+        "the score at [1, 2, 4] is the dot product of query 2 and key 4 of sequence 1",
+        "The score at [b, q, s] must be the dot product of query q and key s of sequence b.",
+    )
+    yield close(
+        scores,
+        torch.einsum("bqk,bsk->bqs", query, key),
+        "so is every other",
+        "One score is right and others are not: are rows queries and columns keys, for every sequence?",
+    )
+    strided = tensor(B, K, S).mT
+    yield close(
+        attempt(query[:1], strided[:1]),
+        torch.einsum("bqk,bsk->bqs", query[:1], strided[:1]),
+        "it works for a batch of one, and for keys that are not contiguous in memory",
+        "It fails for a batch of one, or for keys that are a transposed view; use operations that follow the axes.",
+    )
+
+
+# --- 2.2 attention_weights -------------------------------------------------------------------------------------------
+
+
+def _overflowing(query, key):
+    powers = _scores(query, key).exp()
+    return powers / powers.sum(-1, keepdim=True)
 
 
 @exercise(
     points=2,
-    by_hand=["scaled_dot_product_attention", "multi_head_attention_forward"],
+    by_hand=READY_MADE,
     mistakes={
         "Your scores are not divided by the square root of d_k, the width of a query.": (
-            lambda query, key: (query @ key.mT).softmax(-1)
+            lambda q, k: (q @ k.mT).softmax(-1)
         ),
-        "You divide by d_k itself; it should be its square root.": (
-            lambda query, key: (query @ key.mT / key.shape[-1]).softmax(-1)
+        "You divide the scores by d_k; it should be the square root of d_k.": (
+            lambda q, k: (q @ k.mT / k.shape[-1]).softmax(-1)
         ),
+        "You multiply by the square root of d_k where you should divide.": (
+            lambda q, k: (q @ k.mT * k.shape[-1] ** 0.5).softmax(-1)
+        ),
+        "You divide by the square root of the number of keys; it should be the width of a query, d_k.": (
+            lambda q, k: (q @ k.mT / k.shape[-2] ** 0.5).softmax(-1)
+        ),
+        "Your softmax runs over the queries; each query shares its attention among the keys, the last axis.": (
+            lambda q, k: _scores(q, k).softmax(-2)
+        ),
+        "Your softmax runs over the batch; each query shares its attention among the keys, the last axis.": (
+            lambda q, k: _scores(q, k).softmax(0)
+        ),
+        "You scale after the softmax, so the weights no longer sum to 1; scale the scores before it.": (
+            lambda q, k: (q @ k.mT).softmax(-1) / k.shape[-1] ** 0.5
+        ),
+        "These are the scaled scores: the softmax is missing.": _scores,
+        "You use a sigmoid, which judges each key alone; a softmax lets the keys compete.": (
+            lambda q, k: _scores(q, k).sigmoid()
+        ),
+        "You divide the scores by their sum; a softmax takes exponentials first, so that all weights are positive.": (
+            lambda q, k: _scores(q, k) / _scores(q, k).sum(-1, keepdim=True)
+        ),
+        "You give all the weight to the most similar key; the softmax shares it out.": (
+            lambda q, k: F.one_hot(_scores(q, k).argmax(-1), k.shape[1]).float()
+        ),
+        "Every key gets the same weight: the scores are not used.": (
+            lambda q, k: torch.full((len(q), q.shape[1], k.shape[1]), 1 / k.shape[1])
+        ),
+        "Your exponentials overflow for large scores; torch's softmax subtracts the largest score first.": _overflowing,
     },
 )
 def attention_weights(attempt):
     """Vaswani et al. 2017, equation 1, without the values."""
     query, key = tensor(B, Q, K), tensor(B, S, K)
     weights = attempt(query, key)
-    yield shaped(weights, B=B, Q=Q, S=S)
+    yield shaped(weights, B=B, Q=Q, S=S, hint="One row for each query, one column for each key.")
+    yield holds(
+        weights.min() >= 0,
+        "no weight is negative",
+        "Some weights are negative: a softmax makes every score positive.",
+        received=weights,
+    )
     yield holds(
         (weights.sum(-1) - 1).abs().max() < 1e-4,
         "the weights of each query sum to 1",
-        "The weights of a query must sum to 1 over the keys: which axis does your softmax run along?",
+        "The weights of a query do not sum to 1 over the keys: along which axis does your softmax run?",
         received=weights.sum(-1),
     )
-    yield close(weights, _weights(query, key), "they are softmax(q·k / √d_k)", "The weights are not the softmax ...", earns=1)
+    yield close(
+        weights,
+        weights_of(query, key),
+        "they are the softmax of the scores divided by √d_k",
+        "The weights of each query sum to 1, but they are not the softmax of q·k / √d_k.",
+        earns=1,
+    )
+    huge = attempt(query * 1000, key)
+    yield shaped(huge, B=B, Q=Q, S=S, what="the result for scores in the thousands")
+    yield close(
+        huge,
+        weights_of(query * 1000, key),
+        "scores in the thousands do no harm",
+        "The weights are wrong where scores are in the thousands.",
+    )
+
+
+# --- 2.3 weighted_average --------------------------------------------------------------------------------------------
+
+
+def _average_in_place(weights, value):
+    weights /= weights.sum(-1, keepdim=True) + 1e-3
+    return weights @ value
+
+
+@exercise(
+    points=1,
+    mistakes={
+        "You transpose the weights: their columns already stand for the rows of the values.": lambda w, v: w.mT @ v,
+        "You divide by the number of keys although the weights sum to 1 already.": lambda w, v: w @ v / v.shape[1],
+        "You take the value of the heaviest key only; every value counts, by its weight.": (
+            lambda w, v: torch.stack([v[b, row] for b, row in enumerate(w.argmax(-1))])
+        ),
+        "The weights are not used: this is the plain average of the values.": (
+            lambda w, v: v.mean(1, keepdim=True).expand(-1, w.shape[1], -1)
+        ),
+        "The weights are not used: this is the plain sum of the values.": (
+            lambda w, v: v.sum(1, keepdim=True).expand(-1, w.shape[1], -1)
+        ),
+        "You multiply values and weights but don't add up over the keys.": (
+            lambda w, v: w[..., None] * v[:, None]
+        ),
+        "You add up over the width of the values; add up over the keys.": (
+            lambda w, v: (w[..., None] * v[:, None]).sum(-1)
+        ),
+        "You mix the sequences of the batch: each one averages its own values only.": (
+            lambda w, v: torch.einsum("bqs,csk->bqk", w, v)
+        ),
+        "You apply a softmax again; these weights sum to 1 already.": lambda w, v: w.softmax(-1) @ v,
+        "You change the weights in place: the caller's tensor is not the same afterwards.": _average_in_place,
+    },
+)
+def weighted_average(attempt):
+    """Vaswani et al. 2017, equation 1: the product with the values."""
+    weights, value = tensor(B, Q, S).softmax(-1), tensor(B, S, K)
+    average = attempt(weights, value)
+    yield shaped(average, B=B, Q=Q, K=K, hint="One vector as wide as a value for each query.")
+    identical = attempt(weights, torch.arange(1.0, K + 1).expand(B, S, K))
+    yield holds(
+        isinstance(identical, torch.Tensor)
+        and identical.shape == average.shape
+        and torch.allclose(identical, torch.arange(1.0, K + 1), atol=1e-4),
+        "the average of identical values is that value",
+        "If all values are the same vector, any average of them is that vector; yours is another one.",
+    )
+    yield close(
+        average,
+        torch.stack([sum(weights[:, :, s, None] * value[:, None, s] for s in range(S))]).squeeze(0),
+        "each query gets the sum of the values, each times its weight",
+        "The result must be, for each query, the sum over the keys of weight times value.",
+    )
+
+
+# --- 2.4 masked_attention_weights ------------------------------------------------------------------------------------
+
+
+def _filled(fill, after=False):
+    """Masked weights with another number in the hidden places of the scores."""
+
+    def masked_attention_weights(query, key, key_padding_mask=None):
+        scores = _scores(query, key)
+        if key_padding_mask is None:
+            return scores.softmax(-1)
+        return scores.masked_fill(key_padding_mask[:, None, :], fill).softmax(-1)
+
+    return masked_attention_weights
+
+
+def _masked_after(query, key, key_padding_mask=None):
+    weights = _scores(query, key).softmax(-1)
+    return weights if key_padding_mask is None else weights.masked_fill(key_padding_mask[:, None, :], 0.0)
+
+
+def _changed(change_mask=None, change_weights=None):
+    """The right weights with another mask, or changed afterwards."""
+
+    def masked_attention_weights(query, key, key_padding_mask=None):
+        if key_padding_mask is not None and change_mask:
+            key_padding_mask = change_mask(key_padding_mask)
+        weights = weights_of(query, key, key_padding_mask)
+        return change_weights(weights) if change_weights else weights
+
+    return masked_attention_weights
+
+
+def _queries_hidden(query, key, key_padding_mask=None):
+    scores = query @ key.mT / key.shape[-1] ** 0.5
+    return scores.masked_fill(key_padding_mask[:, :, None], float("-inf")).softmax(-1)
+
+
+def _mask_required(query, key, key_padding_mask=None):
+    scores = query @ key.mT / key.shape[-1] ** 0.5
+    hidden = key_padding_mask[:, None, :]
+    return scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(hidden, 0.0)
+
+
+def _unscaled(query, key, key_padding_mask=None):
+    return weights_of(query * query.shape[-1] ** 0.5, key, key_padding_mask)
+
+
+@exercise(
+    points=3,
+    by_hand=READY_MADE,
+    mistakes={
+        "It fails without a mask: `key_padding_mask=None` means that no key is hidden.": _mask_required,
+        "The mask is not used: hidden keys still get weight.": _changed(lambda mask: torch.zeros_like(mask)),
+        "Your mask is inverted: it is True where a key is padding and must be hidden.": _changed(lambda mask: ~mask),
+        "You hide keys after the softmax, so that the other weights no longer sum to 1; hide their scores before it.": (
+            _masked_after
+        ),
+        "You set hidden scores to 0 (or nearly, as 1e-9 is), an ordinary score; use one that the softmax turns into 0.": (
+            _filled(0.0)
+        ),
+        "Your hidden scores are not low enough: hidden keys still get a little weight.": _filled(-10.0),
+        "A query whose keys are all hidden gets NaN: the softmax of a row of -inf is 0 divided by 0.": (
+            _filled(float("-inf"))
+        ),
+        "A query whose keys are all hidden shares its weight among them; hidden keys get exactly 0, always.": (
+            _filled(torch.finfo(torch.float32).min)
+        ),
+        "Your scores are not divided by the square root of d_k.": _unscaled,
+        "You hide rows, which are queries; the mask is about keys, which are columns.": _queries_hidden,
+        "You hide the same keys in every sequence; row b of the mask belongs to sequence b.": (
+            _changed(lambda mask: mask[:1].expand_as(mask))
+        ),
+    },
+)
+def masked_attention_weights(attempt):
+    """Vaswani et al. 2017, section 3.2.3: hidden positions get a score of -inf."""
+    query, key = tensor(B, Q, K), tensor(B, S, K)
+    # One hidden key in the middle, so that cutting off the end is not enough; another number of them in each sequence.
+    mask = torch.tensor([[False, True, False, False, True], [False, False, False, False, True]])
+    weights = attempt(query, key, mask)
+    yield shaped(weights, B=B, Q=Q, S=S)
+    hidden = weights[mask[:, None, :].expand_as(weights)]
+    yield holds(
+        hidden.abs().max() < 1e-3, "hidden keys get no weight", "Some hidden keys get weight.", received=weights[0]
+    )
+    yield holds(
+        (hidden == 0).all(),
+        "exactly none",
+        "Hidden keys get a little weight; it must be exactly 0, or padding leaks into every result.",
+        received=weights[0],
+    )
+    yield holds(
+        (weights.sum(-1) - 1).abs().max() < 1e-4,
+        "the weights of the visible keys sum to 1",
+        "The weights of the visible keys do not sum to 1: hide the scores before the softmax.",
+        received=weights.sum(-1),
+    )
+    yield close(
+        weights,
+        weights_of(query, key, mask),
+        "they are the attention weights among the visible keys",
+        "Hidden keys get nothing and the rest sums to 1, but these are not softmax(q·k / √d_k) of the visible keys.",
+        earns=2,
+    )
+    everything = attempt(query, key)
+    yield shaped(everything, B=B, Q=Q, S=S, what="the result without a mask")
+    yield close(
+        everything,
+        weights_of(query, key),
+        "without a mask no key is hidden",
+        "Without a mask, the weights must be the ordinary ones.",
+    )
+    all_hidden = torch.stack([mask[0], torch.ones(S, dtype=torch.bool)])
+    weights = attempt(query, key, all_hidden)
+    yield shaped(weights, B=B, Q=Q, S=S, what="the result where all keys of a sequence are hidden")
+    yield close(
+        weights,
+        weights_of(query, key, all_hidden),
+        "where all keys are hidden every weight is 0, not NaN",
+        "Where all keys of a sequence are hidden, all its weights must be 0.",
+    )
+
+
+# --- 2.5 SelfAttention -----------------------------------------------------------------------------------------------
+
+
+def _attention(query, key, value, key_padding_mask=None):
+    return weights_of(query, key, key_padding_mask) @ value
+
+
+def _variation(forward, bias=False):
+    """A SelfAttention with another `forward`."""
+
+    class SelfAttention(nn.Module):
+        def __init__(self, d_model):
+            super().__init__()
+            self.query = nn.Linear(d_model, d_model, bias=bias)
+            self.key = nn.Linear(d_model, d_model, bias=bias)
+            self.value = nn.Linear(d_model, d_model, bias=bias)
+
+    SelfAttention.forward = forward
+    return SelfAttention
+
+
+class _UnregisteredMatrices(nn.Module):
+    def __init__(self, d_model):
+        super().__init__()
+        self.layers = [nn.Linear(d_model, d_model, bias=False) for _ in range(3)]
+
+    def forward(self, x, key_padding_mask=None):
+        query, key, value = (layer(x) for layer in self.layers)
+        return _attention(query, key, value, key_padding_mask)
+
+
+class _WithoutInit(nn.Module):
+    def __init__(self, d_model):
+        self.query = nn.Linear(d_model, d_model, bias=False)
+
+
+def _right(self, x, mask=None):
+    return _attention(self.query(x), self.key(x), self.value(x), mask)
+
+
+@exercise(
+    points=3,
+    by_hand=READY_MADE,
+    uses={
+        "similarity_scores": lambda query, key: query @ key.mT,
+        "attention_weights": weights_of,
+        "weighted_average": lambda weights, value: weights @ value,
+        "masked_attention_weights": weights_of,
+    },
+    mistakes={
+        "Your `__init__` does not call `super().__init__()` first, and without it a module can't hold parameters.": (
+            _WithoutInit
+        ),
+        "Your matrices are in a plain list, where PyTorch does not find them; make each an attribute of its own.": (
+            _UnregisteredMatrices
+        ),
+        "Your linear maps have a bias; here they are matrices only: `bias=False`.": _variation(_right, bias=True),
+        "You average `x` itself; the values are `self.value(x)`.": _variation(
+            lambda self, x, mask=None: _attention(self.query(x), self.key(x), x, mask)
+        ),
+        "You use the queries as keys too; the keys are `self.key(x)`.": _variation(
+            lambda self, x, mask=None: _attention(self.query(x), self.query(x), self.value(x), mask)
+        ),
+        "Keys and values are swapped: scores come from the keys, and the values are averaged.": _variation(
+            lambda self, x, mask=None: _attention(self.query(x), self.value(x), self.key(x), mask)
+        ),
+        "Queries and keys are swapped: row t of the scores must belong to the query of token t.": _variation(
+            lambda self, x, mask=None: _attention(self.key(x), self.query(x), self.value(x), mask)
+        ),
+        "The three matrices are not used: this is attention without weights.": _variation(
+            lambda self, x, mask=None: _attention(x, x, x, mask)
+        ),
+        "The scores are not divided by the square root of d_k.": _variation(
+            lambda self, x, mask=None: _attention(self.query(x) * x.shape[-1] ** 0.5, self.key(x), self.value(x), mask)
+        ),
+        "The mask is not handed on: padding takes part in the result.": _variation(
+            lambda self, x, mask=None: _attention(self.query(x), self.key(x), self.value(x))
+        ),
+        "You return the attention weights; their product with the values is missing.": _variation(
+            lambda self, x, mask=None: weights_of(self.query(x), self.key(x), mask)
+        ),
+        "You add `x` to the result; that residual path comes in lesson 05, outside of attention.": _variation(
+            lambda self, x, mask=None: x + _right(self, x, mask)
+        ),
+    },
+)
+def SelfAttention(attempt):
+    """Vaswani et al. 2017, section 3.2, with one head."""
+    model = attempt.build(D)
+    matrices = {f"{name}.weight": tensor(D, D) for name in ("query", "key", "value")}
+    names = set(model.parameters())
+    yield holds(
+        matrices.keys() <= names,
+        "it has the parameters `query.weight`, `key.weight` and `value.weight`",
+        f"Its parameters are {', '.join(sorted(names)) or 'none'}; name the three linear maps query, key and value.",
+    )
+    yield holds(
+        not any(name.endswith("bias") for name in names),
+        "its linear maps have no bias",
+        "A linear map has a bias; with `bias=False` it is a matrix and nothing else.",
+    )
+    yield holds(
+        not model.load(matrices),
+        "each is a (D, D) matrix",
+        "The three matrices must be as wide as the model on both sides.",
+    )
+    x = tensor(B, T, D)
+    query, key, value = (x @ matrix.mT for matrix in matrices.values())
+    output = model(x)
+    yield shaped(output, B=B, T=T, D=D)
+    yield close(
+        output,
+        F.scaled_dot_product_attention(query, key, value),
+        "its output is PyTorch's attention with the same matrices",
+        "With known matrices, the output differs from softmax(q·k / √d_k) · v, where q, k, v are x times each matrix.",
+        earns=1,
+    )
+    mask = torch.tensor([[False, False, True, False], [False, False, False, True]])
+    yield close(
+        model(x, mask),
+        F.scaled_dot_product_attention(query, key, value, attn_mask=~mask[:, None, :]),
+        "with a mask, padding takes no part in it",
+        "With a mask, the output is not the average over the visible tokens.",
+        earns=1,
+    )
+    gradients = model.gradients(x)["parameters"]
+    unmoved = [name for name, gradient in gradients.items() if gradient is None or not gradient.any()]
+    yield holds(
+        not unmoved,
+        "gradients reach all three matrices",
+        f"No gradient reaches {', '.join(unmoved)}: is a tensor detached, or turned into numbers, on the way?",
+    )

@@ -1,0 +1,128 @@
+"""Right solutions of lesson 02, written in other ways than the lesson's own."""
+
+import math
+
+import torch
+from torch import nn
+
+
+def scores_in_loops(query, key):
+    rows = [[[torch.dot(q, k) for k in keys] for q in queries] for queries, keys in zip(query, key)]
+    return torch.stack([torch.stack([torch.stack(row) for row in rows]) for rows in rows])
+
+
+def weights_by_formula(query, key):
+    scores = torch.einsum("bqk,bsk->bqs", query, key) / math.sqrt(query.size(-1))
+    powers = torch.exp(scores - scores.max(dim=-1, keepdim=True).values)
+    return powers / powers.sum(dim=-1, keepdim=True)
+
+
+def weights_in_loops(query, key):
+    result = torch.empty(query.shape[0], query.shape[1], key.shape[1])
+    for b in range(query.shape[0]):
+        for q in range(query.shape[1]):
+            row = torch.tensor([float(query[b, q] @ k) for k in key[b]]) / query.shape[2] ** 0.5
+            result[b, q] = torch.softmax(row, 0)
+    return result
+
+
+def average_in_loops(weights, value):
+    result = torch.zeros(weights.shape[0], weights.shape[1], value.shape[2])
+    for s in range(value.shape[1]):
+        result += weights[:, :, s : s + 1] * value[:, s : s + 1, :]
+    return result
+
+
+def masked_with_where(query, key, key_padding_mask=None):
+    scores = torch.bmm(query, key.transpose(1, 2)) / math.sqrt(key.shape[-1])
+    if key_padding_mask is not None:
+        scores = torch.where(key_padding_mask.unsqueeze(1), torch.tensor(-torch.inf), scores)
+    return torch.nan_to_num(torch.softmax(scores, dim=-1), nan=0.0)
+
+
+def masked_with_addition(query, key, key_padding_mask=None, dropout=0.0):
+    visible = torch.ones(key.shape[:2]) if key_padding_mask is None else 1.0 - key_padding_mask.float()
+    visible = visible[:, None, :]
+    scores = query @ key.transpose(-2, -1) / key.shape[-1] ** 0.5 - 1e9 * (1 - visible)
+    return scores.softmax(-1) * visible
+
+
+def masked_by_hand(query, key, key_padding_mask=None):
+    scores = query @ key.mT / query.shape[-1] ** 0.5
+    powers = (scores - scores.amax(-1, keepdim=True)).exp()
+    if key_padding_mask is not None:
+        powers = powers * ~key_padding_mask[:, None, :]
+    return powers / powers.sum(-1, keepdim=True).clamp(min=1e-30)
+
+
+class OneProjection(nn.Module):
+    """Registers its three matrices by the fixed names, and multiplies by them all at once."""
+
+    def __init__(self, d_model, scale=None):
+        super().__init__()
+        self.d_model = d_model
+        self.query, self.key, self.value = (nn.Linear(d_model, d_model, bias=False) for _ in range(3))
+
+    def forward(self, x, key_padding_mask=None):
+        together = torch.cat([self.query.weight, self.key.weight, self.value.weight])
+        query, key, value = (x @ together.T).split(self.d_model, dim=-1)
+        return masked_with_where(query, key, key_padding_mask) @ value
+
+
+class WithEinsum(nn.Module):
+    def __init__(self, d_model):
+        super().__init__()
+        self.query = nn.Linear(d_model, d_model, bias=False)
+        self.key = nn.Linear(d_model, d_model, bias=False)
+        self.value = nn.Linear(d_model, d_model, bias=False)
+        self.dropout = nn.Dropout(0.0)
+
+    def forward(self, x, key_padding_mask=None):
+        weights = masked_by_hand(self.query(x), self.key(x), key_padding_mask)
+        return torch.einsum("bqs,bsd->bqd", self.dropout(weights), self.value(x))
+
+
+class OneSequenceAtATime(nn.Module):
+    def __init__(self, d_model):
+        super().__init__()
+        for name in ("query", "key", "value"):
+            self.add_module(name, nn.Linear(d_model, d_model, bias=False))
+
+    def forward(self, x, key_padding_mask=None):
+        results = []
+        for b, tokens in enumerate(x):
+            scores = self.query(tokens) @ self.key(tokens).T / x.shape[-1] ** 0.5
+            if key_padding_mask is not None:
+                scores[:, key_padding_mask[b]] = -1e30
+            results.append(scores.softmax(-1) @ self.value(tokens))
+        return torch.stack(results)
+
+
+VARIANTS = {
+    "similarity_scores": {
+        "einsum": lambda query, key: torch.einsum("bqk,bsk->bqs", query, key),
+        "broadcast": lambda query, key: (query.unsqueeze(2) * key.unsqueeze(1)).sum(dim=-1),
+        "loops": scores_in_loops,
+        "bmm": lambda query, key: torch.bmm(query, key.transpose(1, 2)),
+    },
+    "attention_weights": {
+        "by the formula": weights_by_formula,
+        "loops": weights_in_loops,
+        "scaled query": lambda query, key: nn.Softmax(dim=2)((query / query.shape[-1] ** 0.5) @ key.transpose(-1, -2)),
+    },
+    "weighted_average": {
+        "einsum": lambda weights, value: torch.einsum("bqs,bsk->bqk", weights, value),
+        "broadcast": lambda weights, value: (weights[..., None] * value[:, None]).sum(dim=2),
+        "loops": average_in_loops,
+    },
+    "masked_attention_weights": {
+        "where and nan_to_num": masked_with_where,
+        "large negative number": masked_with_addition,
+        "softmax by hand": masked_by_hand,
+    },
+    "SelfAttention": {
+        "one projection": OneProjection,
+        "einsum and dropout": WithEinsum,
+        "one sequence at a time": OneSequenceAtATime,
+    },
+}
