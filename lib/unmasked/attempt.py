@@ -262,6 +262,8 @@ def same(a, b, exactly=False):
 def _live(value):
     """The values a request describes, made new: copies of its tensors, its generators and its modules."""
     if isinstance(value, torch.Tensor):
+        if 0 in value.stride():
+            return value.clone()
         # Strides are kept, because code that needs contiguous input must not be spared non-contiguous input.
         return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype).copy_(value)
     if isinstance(value, Generator):

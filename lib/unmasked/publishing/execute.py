@@ -18,12 +18,14 @@ def execute(notebook, path, committed=None):
     """Fills in the outputs of `notebook`, run from top to bottom in the folder of `path`, where it will be stored.
 
     A cell tagged `varies` keeps its outputs from `committed`, the notebook stored so far, while its source is the same.
-    Raises UnmaskedError, naming the notebook and the cell, if a cell fails.
+    Raises UnmaskedError, naming the notebook and the cell, if a cell fails or a check withholds a point.
     """
     client = NotebookClient(
         notebook,
         timeout=None,
+        iopub_timeout=60,  # seconds; the default loses outputs on a busy machine
         kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],
         record_timing=False,
         store_widget_state=False,
         force_raise_errors=True,
@@ -31,14 +33,10 @@ def execute(notebook, path, committed=None):
     )
     with client.setup_kernel(env=os.environ | INLINE_FIGURES):
         for index, cell in enumerate(notebook.cells):
-            try:
-                client.execute_cell(cell, index)
-            except (CellExecutionError, DeadKernelError) as error:
-                reason = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error)
-                raise UnmaskedError(f"{path.stem}, cell {index + 1} ({first_line(cell)}): {reason}") from None
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = _lasting(cell.outputs)
+            if reason := _failure(client, cell, index):
+                raise UnmaskedError(f"{path.stem}, cell {index + 1} ({first_line(cell)}): {reason}")
+    for cell in filter(_is_code, notebook.cells):
+        cell.outputs = lasting(cell.outputs)
     if committed:
         _keep_varying(notebook, committed)
 
@@ -48,7 +46,7 @@ def is_executed(cell):
     return cell.execution_count is not None and not any(output.output_type == "error" for output in cell.outputs)
 
 
-def _lasting(outputs):
+def lasting(outputs):
     """The outputs without progress bars, warnings and views of widgets that are gone; one text for each run of prints.
 
     How a kernel cuts what is printed into messages is chance.
@@ -64,8 +62,39 @@ def _lasting(outputs):
     return kept
 
 
+def _failure(client, cell, index):
+    """Runs one cell. Returns what went wrong, or None."""
+    try:
+        client.execute_cell(cell, index)
+    except CellExecutionError as error:
+        return f"{error.ename}: {error.evalue}"
+    except DeadKernelError:
+        return "the kernel died"
+    expected = cell.metadata.get("nbgrader", {}).get("points") if _is_code(cell) else None
+    if expected is not None and _points(cell) != expected:
+        return f"the solution does not get the {expected:g} points of its check"
+    return None
+
+
+def _points(cell):
+    """The points that nbgrader reads in a check's output, or None: the plain text of the cell's value."""
+    values = [output.data["text/plain"] for output in cell.outputs if output.output_type == "execute_result"]
+    try:
+        return float(values[-1])
+    except (IndexError, ValueError):
+        return None
+
+
 def _keep_varying(notebook, committed):
-    stored = {cell.source: cell.outputs for cell in committed.cells if cell.cell_type == "code" and is_executed(cell)}
-    for cell in notebook.cells:
+    """A cell's id and source together say that it is the same one."""
+    stored = {(cell.id, cell.source): cell.outputs for cell in committed.cells if _is_code(cell) and is_executed(cell)}
+    for cell in filter(_is_code, notebook.cells):
         if "varies" in cell.metadata.get("tags", []):
-            cell.outputs = stored.get(cell.source, cell.outputs)
+            cell.outputs = stored.get((cell.id, cell.source), cell.outputs)
+            for output in cell.outputs:
+                if output.output_type == "execute_result":
+                    output.execution_count = cell.execution_count
+
+
+def _is_code(cell):
+    return cell.cell_type == "code"

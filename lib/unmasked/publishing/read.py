@@ -45,7 +45,7 @@ def read(path, exercises):
 
 
 def first_line(cell):
-    return cell.source.strip().partition("\n")[0] or "empty"
+    return cell.source.strip().partition("\n")[0]
 
 
 def solution_regions(text):
@@ -60,7 +60,7 @@ def _parse(path):
     try:
         return jupytext.read(path, fmt="py:percent")
     except FileNotFoundError:
-        raise UnmaskedError(f"{path.parent.name}/{path.name} is missing.") from None
+        raise UnmaskedError(f"{path.parent.name}/{path.name} is missing: write it, or take it out of LESSONS.") from None
     except Exception as error:  # jupytext promises no particular class for what it can't parse
         raise UnmaskedError(f"{path.name} can't be read as percent format: {error}.") from None
 
@@ -68,6 +68,8 @@ def _parse(path):
 def _derive(cell, exercises, seen):
     """The cell with nbgrader's metadata and an id that depends on nothing but its content; `seen` counts those ids."""
     options = {key: value for key, value in cell.metadata.items() if key not in IGNORED_OPTIONS}
+    if not cell.source.strip():
+        raise ValueError("the cell has no content")
     tags = options.pop("tags", [])
     metadata = {"tags": _with_implied(tags)} if tags else {}
     role = _role(cell, options)

@@ -1,5 +1,7 @@
 """Release a solution notebook: nbgrader makes the student's version, and model answers are folded in."""
 
+import re
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nbformat.v4 import new_markdown_cell
@@ -25,8 +27,38 @@ def release(solution, name):
     Raises UnmaskedError if nbgrader can't make it.
     """
     student = _generate_assignment(solution, name)
-    answers = {cell.id: _model_answer(cell) for cell in solution.cells if _is_explain(cell)}
-    student.cells = [
-        each for cell in student.cells for each in ([cell, answers[cell.id]] if cell.id in answers else [cell])
-    ]
+    cells = []
+    for cell, solved in zip(student.cells, solution.cells, strict=True):
+        cells += [cell, _model_answer(solved)] if _is_explain(solved) else [cell]
+    student.cells = cells
     return student
+
+
+def _generate_assignment(solution, name):
+    """What nbgrader releases, in a course that is made for it and thrown away: it deletes the folder it releases to."""
+    with TemporaryDirectory() as course:
+        source, released = (Path(course, step, name, f"{name}.ipynb") for step in ("source", "release"))
+        source.parent.mkdir(parents=True)
+        write(solution, source)
+        config = Config(CourseDirectory={"root": course, "assignment_id": name}, SaveCells={"enabled": False})
+        coursedir = CourseDirectory(config=config)
+        outcome = capture_log(GenerateAssignment(coursedir=coursedir, config=config, no_database=True))
+        if not outcome["success"]:
+            raise UnmaskedError(f"nbgrader can't release {name}: {_reason(outcome)}")
+        return load(released)
+
+
+def _reason(outcome):
+    """The line that names the error, out of nbgrader's log of tracebacks."""
+    lines = (outcome.get("log", "") + outcome["error"]).splitlines()
+    return next((line for line in lines if re.match(r"[\w.]*(Error|Exception): ", line)), lines[-1])
+
+
+def _is_explain(cell):
+    return cell.cell_type == "markdown" and cell.metadata.get("nbgrader", {}).get("solution", False)
+
+
+def _model_answer(cell):
+    answer = solution_regions(cell.source)[0].strip()
+    cell_id = cell.id.replace("explain", "answer", 1)
+    return new_markdown_cell(MODEL_ANSWER.format(answer), metadata={"tags": ["model-answer"]}, id=cell_id)

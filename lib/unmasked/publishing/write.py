@@ -30,6 +30,6 @@ def load(path):
     try:
         return nbformat.read(path, as_version=4)
     except FileNotFoundError:
-        raise UnmaskedError(f"{name} is missing") from None
+        raise UnmaskedError(f"{name} is missing.") from None
     except Exception:  # nbformat raises a class of its own, of json or of jsonschema, as it breaks
-        raise UnmaskedError(f"{name} is no notebook") from None
+        raise UnmaskedError(f"{name} is no notebook.") from None
