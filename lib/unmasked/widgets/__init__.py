@@ -1,1 +1,28 @@
-"""Widgets, a module for each lesson. Each draws a static picture first, and works by keyboard."""
+"""Widgets, a module for each lesson, and what they share.
+
+Each draws a static picture first, so that it makes sense in a stored notebook and without a kernel; its controls have
+labels and work by keyboard.
+"""
+
+import ipywidgets
+from IPython.display import display
+
+
+def explore(draw, **controls):
+    """Show `draw(**values)` and, below it, controls that draw it again: ipywidgets by the names of draw's arguments."""
+
+    def drawn():
+        return draw(**{name: control.value for name, control in controls.items()})
+
+    picture = display(drawn(), display_id=True)
+    for control in controls.values():
+        control.observe(lambda change: picture.update(drawn()), "value")
+    display(ipywidgets.VBox(list(controls.values())))
+
+
+def slider(label, values, value=None):
+    """A slider over given values, moved with the arrow keys."""
+    layout, style = {"width": "460px"}, {"description_width": "150px"}
+    return ipywidgets.SelectionSlider(
+        options=values, value=value or values[0], description=label, layout=layout, style=style, continuous_update=False
+    )
