@@ -69,9 +69,12 @@ class Exercise:
             return verdict(points=self.points, criteria=tuple(run.criteria))
         if run.not_attempted:
             return verdict(points=0, attempted=False, diagnosis="Not attempted yet.")
-        diagnosis = self._known_mistake(run, seed) or run.what_is_wrong
+        mistake = self._known_mistake(run, seed)
+        diagnosis = mistake or run.what_is_wrong
+        if mistake and run.failure and run.failure.error:
+            notes += (_explain(run.failure),)  # which line it was stays worth knowing
         criteria = run.criteria if not run.failure else [*run.criteria, Criterion("it runs", False)]
-        return verdict(points=earned, criteria=tuple(criteria), diagnosis=diagnosis)
+        return verdict(points=earned, criteria=tuple(criteria), diagnosis=diagnosis, notes=notes)
 
     def _known_mistake(self, run, seed):
         """The sentence of the first known mistake whose replies are the learner's, up to the failure."""
@@ -104,9 +107,17 @@ class _Run:
 
 def _same_replies(known, given):
     return len(known) == len(given) and all(
-        same(a.value, b.value) and a.error == b.error and a.changed == b.changed and a.ready_made == b.ready_made
+        same(a.value, b.value)
+        and _same_error(a.error, b.error)
+        and a.changed == b.changed
+        and a.ready_made == b.ready_made
         for a, b in zip(known, given)
     )
+
+
+def _same_error(a, b):
+    """Whether two errors are the same one, wherever in the code they were raised."""
+    return a == b if a is None or b is None else (a.kind, a.message) == (b.kind, b.message)
 
 
 def _explain(reply):
