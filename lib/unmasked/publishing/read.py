@@ -60,7 +60,7 @@ def _parse(path):
     try:
         return jupytext.read(path, fmt="py:percent")
     except FileNotFoundError:
-        raise UnmaskedError(f"{path.parent.name}/{path.name} is missing: write it, or take it out of LESSONS.") from None
+        raise UnmaskedError(f"{path.parent.name}/{path.name} is missing, yet LESSONS names it.") from None
     except Exception as error:  # jupytext promises no particular class for what it can't parse
         raise UnmaskedError(f"{path.name} can't be read as percent format: {error}.") from None
 

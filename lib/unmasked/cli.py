@@ -1,0 +1,147 @@
+"""The command line: `unmasked doctor`, `lab`, `publish`, `exercises`.
+
+What takes seconds to import is imported by the command that needs it, so that `unmasked --help` is quick.
+"""
+
+import json
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unmasked.errors import UnmaskedError
+from unmasked.lessons import LESSONS
+
+app = typer.Typer(
+    help="Unmasked: build a masked language model with your own hands.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def main():
+    """Runs a command. What a person can put right is told in one sentence, without a traceback."""
+    try:
+        app()
+    except UnmaskedError as error:
+        sys.exit(f"unmasked: {error}")
+    except OSError as error:  # a full disk, a file that can't be read or written
+        sys.exit(f"unmasked: {error.strerror}{f': {error.filename}' if error.filename else ''}.")
+
+
+@app.command()
+def doctor():
+    """Tell what works on this computer and what doesn't; paste it into a bug report."""
+    from unmasked.doctor import examine
+
+    findings = list(examine())
+    for finding in findings:
+        typer.echo(finding)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(context: typer.Context):
+    """Open JupyterLab at the first lesson. Its own arguments may follow: unmasked lab --no-browser --port 8899"""
+    root = repository()
+    first = min((root / "notebooks").glob("*.ipynb"), default=None)
+    if not first:
+        raise UnmaskedError("There are no lessons in notebooks/ yet: run `unmasked publish`.")
+    _require_free_port(context.args)
+    from jupyterlab.labapp import LabApp
+
+    LabApp.launch_instance([f"--ServerApp.root_dir={root}", str(first), *context.args])
+
+
+@app.command()
+def publish(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[LESSON]...", help="02, 2 or 02_self_attention")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail if a notebook is out of date.")] = False,
+):
+    """Make the notebooks of the lessons, of all if none is named, from solutions/NN_topic.py."""
+    root = repository()
+    lessons = [find_lesson(name) for name in names] if names else LESSONS
+    if check:
+        _check(root, lessons, strays_too=not names)
+        return
+    from unmasked import publishing
+    from unmasked.exercise import exercises_of
+
+    for lesson in lessons:
+        typer.echo(f"Publishing {lesson.name} ...")
+        publishing.publish(root, lesson, exercises_of(lesson))
+
+
+@app.command()
+def exercises(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False):
+    """List the exercises with their points and the number of known mistakes."""
+    from unmasked.exercise import exercises_of
+
+    rows = [
+        {"lesson": lesson.name, "exercise": name, "points": each.points, "known_mistakes": len(each.mistakes)}
+        for lesson in LESSONS
+        for name, each in exercises_of(lesson).items()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        typer.echo("{lesson:28} {exercise:28} {points:>3g} points, {known_mistakes} known mistakes".format(**row))
+
+
+def repository():
+    """The repository that the current folder is in. Raises UnmaskedError outside of one."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "solutions").is_dir() and (folder / "pyproject.toml").is_file():
+            return folder
+    raise UnmaskedError("This folder is not in the course: go to the folder that holds notebooks/ and solutions/.")
+
+
+def find_lesson(name):
+    """The lesson that a person calls 02, 2 or 02_self_attention. Raises UnmaskedError if there is none."""
+    for lesson in LESSONS:
+        if name == lesson.name or name.isdecimal() and int(name) == lesson.number:
+            return lesson
+    known = ", ".join(lesson.name for lesson in LESSONS)
+    raise UnmaskedError(f"There is no lesson {name}, only {known}.")
+
+
+def _check(root, lessons, strays_too):
+    from unmasked.exercise import exercises_of
+    from unmasked.publishing import check
+
+    problems = list(check.strays(root, lessons)) if strays_too else []
+    for lesson in lessons:
+        try:
+            check.check(root, lesson, exercises_of(lesson))
+        except UnmaskedError as error:
+            problems.append(str(error))
+    if problems:
+        raise UnmaskedError("\n".join(problems))
+
+
+def _require_free_port(arguments):
+    """Raises UnmaskedError if a port is asked for that is in use; JupyterLab would take another without a word."""
+    port = next((value for value in _values_of("--port", arguments) if value.isdecimal()), None)
+    if port is None:
+        return
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", int(port))) == 0:
+            raise UnmaskedError(f"Port {port} is in use: name another one, or leave --port out.")
+
+
+def _values_of(option, arguments):
+    for argument, following in zip(arguments, [*arguments[1:], ""]):
+        if argument == option:
+            yield following
+        elif argument.startswith(f"{option}="):
+            yield argument.partition("=")[2]
+
+
+if __name__ == "__main__":
+    main()
