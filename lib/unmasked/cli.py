@@ -54,7 +54,8 @@ def lab(context: typer.Context):
     _require_free_port(context.args)
     from jupyterlab.labapp import LabApp
 
-    LabApp.launch_instance([f"--ServerApp.root_dir={root}", str(first), *context.args])
+    start_page = f"/lab/tree/notebooks/{first.name}"
+    LabApp.launch_instance([f"--ServerApp.root_dir={root}", f"--LabApp.default_url={start_page}", *context.args])
 
 
 @app.command()
@@ -69,7 +70,6 @@ def publish(
         _check(root, lessons, strays_too=not names)
         return
     from unmasked import publishing
-    from unmasked.exercise import exercises_of
 
     for lesson in lessons:
         typer.echo(f"Publishing {lesson.name} ...")
@@ -79,8 +79,6 @@ def publish(
 @app.command()
 def exercises(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False):
     """List the exercises with their points and the number of known mistakes."""
-    from unmasked.exercise import exercises_of
-
     rows = [
         {"lesson": lesson.name, "exercise": name, "points": each.points, "known_mistakes": len(each.mistakes)}
         for lesson in LESSONS
@@ -111,8 +109,18 @@ def find_lesson(name):
     raise UnmaskedError(f"There is no lesson {name}, only {known}.")
 
 
+def exercises_of(lesson):
+    """The exercises of a lesson, by name. Raises UnmaskedError if its checks can't be imported."""
+    from unmasked import exercise
+
+    try:
+        return exercise.exercises_of(lesson)
+    except Exception as error:  # they are being written: it may be any
+        problem = f"{type(error).__name__}: {error}"
+        raise UnmaskedError(f"lib/unmasked/checks/{lesson.topic}.py can't be imported ({problem}).") from None
+
+
 def _check(root, lessons, strays_too):
-    from unmasked.exercise import exercises_of
     from unmasked.publishing import check
 
     problems = list(check.strays(root, lessons)) if strays_too else []

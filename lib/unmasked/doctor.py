@@ -100,7 +100,7 @@ def _difference_from_cpu(device):
     query = torch.randn(2, 4, 64, 32, generator=torch.Generator().manual_seed(0))
 
     def attend(place):
-        leaf = query.to(place).requires_grad_()
+        leaf = query.to(place, copy=True).requires_grad_()
         out = scaled_dot_product_attention(leaf, leaf, leaf)
         out.square().sum().backward()
         return torch.stack([out, leaf.grad]).detach().cpu()

@@ -49,9 +49,9 @@ def _generate_assignment(solution, name):
 
 
 def _reason(outcome):
-    """The line that names the error, out of nbgrader's log of tracebacks."""
-    lines = (outcome.get("log", "") + outcome["error"]).splitlines()
-    return next((line for line in lines if re.match(r"[\w.]*(Error|Exception): ", line)), lines[-1])
+    """What the first error in nbgrader's log of tracebacks says."""
+    log = outcome.get("log", "") + outcome["error"]
+    return re.search(r"^\s*[\w.]*(?:Error|Exception): (.*)", log, flags=re.MULTILINE)[1]
 
 
 def _is_explain(cell):
