@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from nanobert.masking import IGNORE, choose_positions, mask_tokens
-from nanobert.tokenizer import MASK, PAD, SPECIAL_IDS
+from nanobert.masking import IGNORE, corrupt
+from nanobert.tokenizer import PAD
 
 
 class Evaluation(NamedTuple):
@@ -21,9 +21,7 @@ class Evaluation(NamedTuple):
 
 def fixed_masks(rows, vocab_size, rate=0.15, seed=0):
     """The same corruption of the same rows, every time.  (B, T) -> inputs (B, T), labels (B, T)"""
-    generator = torch.Generator().manual_seed(seed)
-    chosen = choose_positions(rows, SPECIAL_IDS, rate, generator)
-    return mask_tokens(rows, chosen, MASK, SPECIAL_IDS, vocab_size, generator)
+    return corrupt(rows, rate, vocab_size, torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()

@@ -15,17 +15,16 @@ from nanobert.multi_head import MultiHeadAttention
 class MaskedLMHead(nn.Module):
     """A score for every token of the vocabulary: how well the token's own embedding fits the position.
 
-    Shapes: x (..., D), token_embedding_weight (V, D), shared with the embeddings -> (..., V).
+    Shapes: x (..., D) -> (..., V); `token_embedding` is the model's own nn.Embedding, (V, D).
     Source: Devlin et al. 2019, "BERT", section 3.1; tied weights: Press and Wolf 2017.
     """
 
-    def __init__(self, d_model, token_embedding_weight):
+    def __init__(self, d_model, token_embedding):
         super().__init__()
         self.dense = nn.Linear(d_model, d_model)
         self.norm = nn.LayerNorm(d_model)
-        self.decoder = nn.Linear(d_model, len(token_embedding_weight))
-        self.decoder.weight = token_embedding_weight  # tied: one parameter, learned from both ends
-        nn.init.zeros_(self.decoder.bias)
+        self.decoder = nn.Linear(d_model, token_embedding.num_embeddings)
+        self.decoder.weight = token_embedding.weight  # tied: one parameter, learned from both ends
 
     def forward(self, x):
         return self.decoder(self.norm(F.gelu(self.dense(x))))  # ..., V
@@ -34,10 +33,11 @@ class MaskedLMHead(nn.Module):
 def masked_lm_loss(logits, labels):
     """Mean cross-entropy over the chosen positions, in nats; positions labelled -100 do not count.
 
-    Shapes: logits (..., V), labels (...) -> a number.  NaN if no position is chosen.
+    Shapes: logits (..., V), labels (...) -> a number, 0 if no position is chosen.
     Source: Devlin et al. 2019, section 3.1 and appendix A.2.
     """
-    return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORE)
+    total = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORE, reduction="sum")
+    return total / (labels != IGNORE).sum().clamp(min=1)
 
 
 class MaskedLM(nn.Module):
@@ -73,4 +73,4 @@ def build_masked_lm(vocab_size, d_model=128, heads=4, layers=2, max_tokens=32, s
     # Pre-norm leaves the sum of all layers without a norm, post-norm leaves the input of the first without one.
     last_norm, first_norm = (nn.LayerNorm(d_model), None) if pre_norm else (None, nn.LayerNorm(d_model))
     embeddings = Embeddings(vocab_size, d_model, max_tokens, std, first_norm)
-    return MaskedLM(embeddings, Encoder(blocks, last_norm), MaskedLMHead(d_model, embeddings.token.weight))
+    return MaskedLM(embeddings, Encoder(blocks, last_norm), MaskedLMHead(d_model, embeddings.token))

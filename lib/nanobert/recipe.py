@@ -25,5 +25,5 @@ class Recipe:
 RECIPES = {
     "cpu": Recipe(),
     "gpu": Recipe(d_model=384, heads=6, layers=6, max_tokens=128, batch=256, peak=1e-3),
-    "test": Recipe(vocab_size=200, d_model=32, heads=2, layers=1, max_tokens=16, batch=8, steps=20, warmup=4),
+    "test": Recipe(d_model=32, heads=2, layers=1, batch=8, steps=20, warmup=4),
 }

@@ -11,8 +11,7 @@ from tqdm.auto import tqdm
 
 from nanobert.checkpoint import load_checkpoint, save_checkpoint
 from nanobert.masked_lm import masked_lm_loss
-from nanobert.masking import choose_positions, mask_tokens
-from nanobert.tokenizer import MASK, SPECIAL_IDS
+from nanobert.masking import IGNORE, corrupt
 
 
 def learning_rate(step, steps, peak, warmup):
@@ -36,17 +35,19 @@ class Pretraining:
     """One run: the model, its optimizer, the rows, and all that a resumed run must find as it was.
 
     Rows (number of rows, T) are read in a new random order in every epoch, and masked afresh every time.
+    `corrupt`, `loss` and `schedule` are `nanobert.masking.corrupt`, `masked_lm_loss` and `learning_rate`, or one's own.
     """
 
-    def __init__(self, model, rows, recipe, device):
+    def __init__(self, model, rows, recipe, device, corrupt=corrupt, loss=masked_lm_loss, schedule=learning_rate):
         self.model = model.to(device).train()
-        self.rows = rows.to(device)
+        self.rows = rows
         self.recipe = recipe
         self.device = device
+        self.corrupt, self.loss, self.schedule = corrupt, loss, schedule
         self.optimizer = torch.optim.AdamW(
             model.parameters(), betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True
         )
-        self.generator = torch.Generator(device).manual_seed(recipe.seed)
+        self.generator = torch.Generator().manual_seed(recipe.seed)
         self.step = 0
         self.seconds = 0.0
         self.log = []
@@ -54,14 +55,15 @@ class Pretraining:
     def take_step(self):
         """Mask a batch, improve the model a little, and return the batch's loss as a tensor."""
         inputs, labels = self.next_batch()
-        positions = (labels.flatten() >= 0).nonzero().squeeze(1)  # N
+        positions = (labels.flatten() != IGNORE).nonzero().squeeze(1)  # N
+        labels = labels.flatten()[positions].to(self.device, non_blocking=True)  # N
         autocast = torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
         with autocast:
-            logits = self.model(inputs, positions=positions)  # N, V
-            loss = masked_lm_loss(logits, labels.flatten()[positions])
+            logits = self.model(inputs.to(self.device), positions=positions.to(self.device))  # N, V
+            loss = self.loss(logits, labels)
         loss.backward()
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, self.recipe.steps, self.recipe.peak, self.recipe.warmup)
+            group["lr"] = self.schedule(self.step, self.recipe.steps, self.recipe.peak, self.recipe.warmup)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
@@ -73,10 +75,9 @@ class Pretraining:
         epoch, batch = divmod(self.step, len(self.rows) // recipe.batch)
         if batch == 0 or not hasattr(self, "order"):
             order = torch.Generator().manual_seed(recipe.seed + epoch)  # of its own: a resumed run finds it again
-            self.order = torch.randperm(len(self.rows), generator=order).to(self.device)
+            self.order = torch.randperm(len(self.rows), generator=order)
         tokens = self.rows[self.order[batch * recipe.batch : (batch + 1) * recipe.batch]]  # B, T
-        chosen = choose_positions(tokens, SPECIAL_IDS, recipe.mask_rate, self.generator)
-        return mask_tokens(tokens, chosen, MASK, SPECIAL_IDS, recipe.vocab_size, self.generator)
+        return self.corrupt(tokens, recipe.mask_rate, recipe.vocab_size, self.generator)
 
     def state_dict(self):
         """All that changes in a run."""
@@ -97,13 +98,13 @@ class Pretraining:
         self.step, self.seconds, self.log = state["step"], state["seconds"], state["log"]
 
 
-def pretrain(model, rows, recipe, device=None, checkpoint=None, on_log=None, log_every=50, save_every=500):
+def pretrain(model, rows, recipe, device=None, checkpoint=None, on_log=None, log_every=50, save_every=500, **parts):
     """Train a model on rows of tokens by a recipe; return its log, a list of dictionaries.
 
     With `checkpoint`, a path, the run is saved there and goes on from there. `on_log`, if given, is called with the log
-    every `log_every` steps.
+    every `log_every` steps. `parts` are those of `Pretraining`: `corrupt`, `loss`, `schedule`.
     """
-    run = Pretraining(model, rows, recipe, device or best_device())
+    run = Pretraining(model, rows, recipe, device or best_device(), **parts)
     state = load_checkpoint(checkpoint) if checkpoint else None
     if state:
         run.load_state_dict(state)
