@@ -13,6 +13,7 @@ import warnings
 from dataclasses import dataclass, field, replace
 
 import torch
+import torch._dynamo  # the first backward and the first optimizer import it; a time limit must not cut that off
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
