@@ -81,6 +81,7 @@ def jupyter_extensions():
 def torch_devices():
     """The device that lessons take, and whether it computes what the CPU does."""
     import torch
+
     from nanobert.training import best_device
 
     device = best_device()
