@@ -1,0 +1,286 @@
+"""Right solutions of lesson 07, written in other ways than the lesson's own."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+IGNORE = -100
+
+# --- 7.1 -------------------------------------------------------------------------------------------------------------
+
+
+def choose_with_bernoulli(tokens, special_ids, rate, generator=None):
+    probabilities = torch.full(tokens.shape, rate)
+    for special in special_ids:
+        probabilities[tokens == special] = 0.0
+    return torch.bernoulli(probabilities, generator=generator).bool()
+
+
+def choose_exact_count(tokens, special_ids, rate, generator=None):
+    """An exact number in each row, as in BERT's own code."""
+    chosen = torch.zeros_like(tokens, dtype=torch.bool)
+    for row, text in enumerate(tokens):
+        places = [t for t, token in enumerate(text.tolist()) if token not in special_ids]
+        order = torch.randperm(len(places), generator=generator).tolist()
+        for place in order[: max(1, round(rate * len(places)))]:
+            chosen[row, places[place]] = True
+    return chosen
+
+
+def choose_with_multinomial(tokens, special_ids, rate, generator=None):
+    ordinary = ~(tokens[..., None] == torch.tensor(special_ids)).any(-1)
+    chosen = torch.zeros_like(ordinary)
+    for row, allowed in enumerate(ordinary):
+        count = int(rate * allowed.sum().item() + 0.5)
+        chosen[row, torch.multinomial(allowed.float(), count, generator=generator)] = True
+    return chosen
+
+
+def choose_of_the_whole_batch(tokens, special_ids, rate, generator=None):
+    """An exact number of the batch, wherever they fall."""
+    places = (~torch.isin(tokens, torch.tensor(special_ids))).flatten().nonzero().squeeze(1)
+    lots = torch.randperm(len(places), generator=generator)[: round(rate * len(places))]
+    chosen = torch.zeros(tokens.numel(), dtype=torch.bool)
+    chosen[places[lots]] = True
+    return chosen.view_as(tokens)
+
+
+def choose_in_loops(tokens, special_ids, rate, generator=None):
+    rows = tokens.tolist()
+    draws = torch.rand(tokens.shape, generator=generator, dtype=torch.float64).tolist()
+    return torch.tensor([[d < rate and t not in special_ids for t, d in zip(*row)] for row in zip(rows, draws)])
+
+
+# --- 7.2 -------------------------------------------------------------------------------------------------------------
+
+
+def mask_by_halves(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
+    """Half of what is left after masking, as in Hugging Face's collator."""
+    inputs, labels = tokens.clone(), tokens.clone()
+    labels[~chosen] = IGNORE
+    masked = torch.bernoulli(torch.full(tokens.shape, 0.8), generator=generator).bool() & chosen
+    inputs[masked] = mask_id
+    random = torch.bernoulli(torch.full(tokens.shape, 0.5), generator=generator).bool() & chosen & ~masked
+    ids = torch.randint(vocab_size - len(special_ids), tokens.shape, generator=generator) + len(special_ids)
+    inputs[random] = ids[random]
+    return inputs, labels
+
+
+def mask_exact_shares(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
+    places = chosen.flatten().nonzero().squeeze(1)
+    places = places[torch.randperm(len(places), generator=generator)]
+    first, second = round(0.8 * len(places)), round(0.9 * len(places))
+    inputs = tokens.flatten().clone()
+    ordinary = torch.tensor([token for token in range(vocab_size) if token not in special_ids])
+    inputs[places[:first]] = mask_id
+    inputs[places[first:second]] = ordinary[torch.randint(len(ordinary), (second - first,), generator=generator)]
+    return inputs.view_as(tokens), torch.where(chosen, tokens, IGNORE)
+
+
+def mask_in_loops(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
+    inputs, labels = tokens.tolist(), torch.full(tokens.shape, -100)
+    for b, row in enumerate(chosen.tolist()):
+        for t, here in enumerate(row):
+            if not here:
+                continue
+            labels[b, t] = tokens[b, t]
+            draw = torch.rand((), generator=generator).item()
+            if draw < 0.8:
+                inputs[b][t] = mask_id
+            elif draw < 0.9:
+                inputs[b][t] = int(torch.randint(max(special_ids) + 1, vocab_size, (), generator=generator))
+    return torch.tensor(inputs), labels
+
+
+def mask_with_another_token(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
+    """The random token is never the one that stood there."""
+    draw = torch.rand(tokens.shape, generator=generator)
+    count = vocab_size - len(special_ids)
+    shift = torch.randint(1, count, tokens.shape, generator=generator)
+    other = (tokens - len(special_ids) + shift) % count + len(special_ids)
+    inputs = torch.where(chosen & (draw > 0.2), mask_id, torch.where(chosen & (draw < 0.1), other, tokens))
+    return [inputs, torch.where(chosen, tokens, IGNORE)]
+
+
+# --- 7.3 -------------------------------------------------------------------------------------------------------------
+
+
+class HeadWithModules(nn.Module):
+    """The GELU as a module, in its tanh form; the embedding is kept as a part as well."""
+
+    def __init__(self, d_model, token_embedding):
+        super().__init__()
+        self.token_embedding = token_embedding
+        vocab_size, _ = token_embedding.weight.shape
+        self.dense, self.norm = nn.Linear(d_model, d_model), nn.LayerNorm(d_model, eps=1e-12)
+        self.activation = nn.GELU(approximate="tanh")
+        self.decoder = nn.Linear(d_model, vocab_size, bias=True)
+        self.decoder.weight = self.token_embedding.weight
+        nn.init.zeros_(self.decoder.bias)
+
+    def forward(self, hidden):
+        return self.decoder(self.norm(self.activation(self.dense(hidden))))
+
+
+class HeadByHand(nn.Module):
+    """The layers by their formulas."""
+
+    def __init__(self, d_model, embedding):
+        super().__init__()
+        self.dense = nn.Linear(d_model, d_model)
+        self.norm = nn.LayerNorm(d_model)
+        self.decoder = nn.Linear(d_model, embedding.num_embeddings)
+        self.decoder.weight = embedding.weight
+
+    def forward(self, x):
+        x = x @ self.dense.weight.T + self.dense.bias
+        x = x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
+        x = (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, keepdim=True, unbiased=False) + 1e-5)
+        x = x * self.norm.weight + self.norm.bias
+        return torch.einsum("...d,vd->...v", x, self.decoder.weight) + self.decoder.bias
+
+
+class Decoder(nn.Module):
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = weight
+        self.bias = nn.Parameter(torch.zeros(len(weight)))
+
+    def forward(self, x):
+        return F.linear(x, self.weight, self.bias)
+
+
+class HeadWithOwnDecoder(nn.Module):
+    def __init__(self, d_model, token_embedding, dropout=0.0):
+        super().__init__()
+        self.dense = nn.Linear(d_model, d_model)
+        self.norm = nn.LayerNorm(d_model)
+        self.dropout = nn.Dropout(dropout)
+        self.decoder = Decoder(token_embedding.weight)
+
+    def forward(self, x):
+        x = F.gelu(self.dense(x))
+        return self.decoder(self.dropout(self.norm(x)))
+
+
+# --- 7.4 -------------------------------------------------------------------------------------------------------------
+
+
+def loss_by_hand(logits, labels):
+    chosen = labels != IGNORE
+    if not chosen.any():
+        return logits.sum() * 0.0
+    right = logits[chosen].log_softmax(-1).gather(1, labels[chosen].unsqueeze(1))
+    return -right.mean()
+
+
+def loss_of_the_chosen(logits, labels):
+    chosen = labels != IGNORE
+    return F.cross_entropy(logits[chosen], labels[chosen], reduction="sum") / max(int(chosen.sum()), 1)
+
+
+def loss_with_weights(logits, labels):
+    """The d2l way, put right."""
+    weights = (labels != IGNORE).float().reshape(-1)
+    each = nn.CrossEntropyLoss(reduction="none")(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1).clamp(min=0))
+    return (each * weights).sum() / (weights.sum() + 1e-8)
+
+
+def loss_with_nan_to_num(logits, labels):
+    return torch.nan_to_num(F.cross_entropy(logits.view(-1, logits.size(-1)), labels.view(-1)))
+
+
+# --- 7.5 -------------------------------------------------------------------------------------------------------------
+
+
+def rate_as_a_minimum(step, steps, peak, warmup):
+    up = (step + 1) / max(warmup, 1)
+    down = (steps - step) / (steps - warmup)
+    return peak * min(up, down, 1.0)
+
+
+def rate_by_interpolation(step, steps, peak, warmup):
+    if step >= warmup:
+        return peak + (0.0 - peak) * (step - warmup) / (steps - warmup)
+    each = peak / warmup
+    return each + each * step
+
+
+def rate_as_a_tensor(step, steps, peak, warmup):
+    rising = torch.linspace(0, peak, warmup + 1, dtype=torch.float64)[1:]
+    falling = torch.linspace(peak, 0, steps - warmup + 1, dtype=torch.float64)
+    return torch.cat([rising, falling])[step]
+
+
+# --- 7.6 -------------------------------------------------------------------------------------------------------------
+
+
+def held_out_by_sums(model, inputs, labels, batch=256):
+    was_training = model.training
+    model.eval()
+    total, count = torch.tensor(0.0), torch.tensor(0)
+    with torch.no_grad():
+        for start in range(0, len(inputs), batch):
+            rows, answers = inputs[start : start + batch], labels[start : start + batch]
+            total += F.cross_entropy(model(rows).flatten(0, 1), answers.flatten(), ignore_index=IGNORE, reduction="sum")
+            count += (answers != IGNORE).sum()
+    model.train(was_training)
+    return total / count
+
+
+def held_out_one_list(model, inputs, labels, batch=256):
+    model.eval()
+    terms = []
+    for x, y in zip(inputs.split(batch), labels.split(batch)):
+        chosen = y != IGNORE
+        terms += F.cross_entropy(model(x)[chosen], y[chosen], reduction="none").tolist()
+    return sum(terms) / len(terms)
+
+
+def held_out_weighted_means(model, inputs, labels, batch=256):
+    model = model.eval()
+    weights, means = [], []
+    for x, y in zip(torch.split(inputs, batch), torch.split(labels, batch)):
+        weights.append((y != IGNORE).sum().item())
+        means.append(loss_by_hand(model(x), y).item())
+    return sum(w * m for w, m in zip(weights, means)) / sum(weights)
+
+
+VARIANTS = {
+    "choose_positions": {
+        "bernoulli": choose_with_bernoulli,
+        "exact count in a row": choose_exact_count,
+        "multinomial": choose_with_multinomial,
+        "exact count in the batch": choose_of_the_whole_batch,
+        "loops": choose_in_loops,
+    },
+    "mask_tokens": {
+        "halves of the rest": mask_by_halves,
+        "exact shares": mask_exact_shares,
+        "loops": mask_in_loops,
+        "always another token": mask_with_another_token,
+    },
+    "MaskedLMHead": {
+        "modules, GELU's tanh form": HeadWithModules,
+        "by hand": HeadByHand,
+        "a decoder of its own": HeadWithOwnDecoder,
+    },
+    "masked_lm_loss": {
+        "by hand": loss_by_hand,
+        "only the chosen": loss_of_the_chosen,
+        "weights": loss_with_weights,
+        "nan_to_num": loss_with_nan_to_num,
+    },
+    "learning_rate": {
+        "a minimum": rate_as_a_minimum,
+        "interpolation": rate_by_interpolation,
+        "a tensor": rate_as_a_tensor,
+    },
+    "held_out_loss": {
+        "sums": held_out_by_sums,
+        "one list": held_out_one_list,
+        "weighted means": held_out_weighted_means,
+    },
+}
