@@ -3,6 +3,7 @@
 B batch, T tokens, D model width, F width inside the feed-forward net.
 """
 
+import torch.nn.functional as F
 from torch import nn
 
 
@@ -16,10 +17,9 @@ class FeedForward(nn.Module):
         super().__init__()
         self.up = nn.Linear(d_model, d_hidden)
         self.down = nn.Linear(d_hidden, d_model)
-        self.activation = nn.GELU()
 
     def forward(self, x):
-        return self.down(self.activation(self.up(x)))  # F wide inside
+        return self.down(F.gelu(self.up(x)))  # B, T, F inside
 
 
 class EncoderBlock(nn.Module):
@@ -48,7 +48,11 @@ class EncoderBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Blocks in a row, and a last norm where the blocks are pre-norm.  (B, T, D) -> (B, T, D)"""
+    """Blocks in a row, and a last norm where the blocks are pre-norm.
+
+    Shapes: x (B, T, D), key_padding_mask (B, T), the same for every block -> (B, T, D).
+    Source: Vaswani et al. 2017, section 3.1; the last norm: Radford et al. 2019 (GPT-2), section 2.3.
+    """
 
     def __init__(self, blocks, norm=None):
         super().__init__()

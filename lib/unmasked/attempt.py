@@ -201,7 +201,7 @@ class Host:
         own = dict(module.named_parameters(remove_duplicate=False))
         unfit = [name for name, value in state.items() if name not in own or own[name].shape != value.shape]
         with torch.no_grad():
-            for name in state.keys() - set(unfit):
+            for name in (name for name in state if name not in unfit):  # in order: two names may be one parameter
                 own[name].copy_(state[name])
         return unfit
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import NoneType
 
+import torch
+
 from unmasked import checks
 from unmasked.attempt import Attempt, AttemptFailed, Host, same
 from unmasked.criteria import Criterion, seeded_inputs
@@ -49,7 +51,8 @@ class Exercise:
         attempt = subject if isinstance(subject, Attempt) else Attempt(Host(subject))
         attempt.watched = self.by_hand
         criteria, failure = [], None
-        with seeded_inputs(seed):
+        # What a check draws for its oracles and parts is no part of the notebook's own stream of random numbers.
+        with seeded_inputs(seed), torch.random.fork_rng(devices=[]):
             try:
                 for criterion in self.check(attempt):
                     criteria.append(criterion)

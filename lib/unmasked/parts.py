@@ -1,20 +1,26 @@
-"""Small modules that a check plugs into a learner's class, besides those of `torch.nn`."""
+"""Ready-made modules that a check plugs into a learner's class, besides those of `torch.nn`.
 
-import torch
+They are PyTorch's own, called the way the course calls attention and blocks: f(x, key_padding_mask).
+"""
+
 from torch import nn
 
 
-class MaskedMixer(nn.Module):
-    """Stands in for self-attention: adds to every token a projection of the mean of the tokens that are not padding.
+class Attention(nn.MultiheadAttention):
+    """Self-attention.  x (B, T, D), key_padding_mask (B, T), True where the token is padding -> (B, T, D)"""
 
-    Shapes: x (B, T, D), key_padding_mask (B, T) -> (B, T, D).
-    """
-
-    def __init__(self, d_model):
-        super().__init__()
-        self.project = nn.Linear(d_model, d_model)
+    def __init__(self, d_model, heads):
+        super().__init__(d_model, heads, batch_first=True)
 
     def forward(self, x, key_padding_mask=None):
-        visible = torch.ones(x.shape[:2]) if key_padding_mask is None else (~key_padding_mask).float()
-        mean = (x * visible[..., None]).sum(1, keepdim=True) / visible.sum(1)[:, None, None]
-        return self.project(x + mean)
+        return super().forward(x, x, x, key_padding_mask=key_padding_mask, need_weights=False)[0]
+
+
+class Block(nn.TransformerEncoderLayer):
+    """An encoder block.  x (B, T, D), key_padding_mask (B, T), True where the token is padding -> (B, T, D)"""
+
+    def __init__(self, d_model, heads, d_hidden):
+        super().__init__(d_model, heads, d_hidden, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)
+
+    def forward(self, x, key_padding_mask=None):
+        return super().forward(x, src_key_padding_mask=key_padding_mask)

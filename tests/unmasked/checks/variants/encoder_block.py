@@ -1,0 +1,262 @@
+"""Right solutions of lesson 05, written in other ways than the lesson's own."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def norm_step_by_step(x, weight, bias, eps=1e-5):
+    centred = x - x.mean(dim=-1, keepdim=True)
+    variance = centred.pow(2).mean(dim=-1, keepdim=True)
+    return centred * torch.rsqrt(variance + eps) * weight + bias
+
+
+def norm_with_std(x, weight, bias, eps=1e-5):
+    mean, std = x.mean(-1).unsqueeze(-1), x.std(-1, unbiased=False).unsqueeze(-1)
+    return torch.addcmul(bias, weight, (x - mean) / torch.sqrt(std**2 + eps))
+
+
+def norm_in_loops(x, weight, bias, eps=1e-5):
+    rows = []
+    for token in x.reshape(-1, x.shape[-1]):
+        mean = sum(token) / len(token)
+        variance = sum((number - mean) ** 2 for number in token) / len(token)
+        rows.append((token - mean) / (variance + eps) ** 0.5 * weight + bias)
+    return torch.stack(rows).reshape(x.shape)
+
+
+def norm_with_einsum(x, weight, bias, eps=1e-5):
+    width = x.size(-1)
+    centred = x - torch.einsum("...d->...", x)[..., None] / width
+    variance = torch.einsum("...d,...d->...", centred, centred)[..., None] / width
+    return weight * centred / torch.sqrt(variance + eps) + bias
+
+
+class WithModule(nn.Module):
+    """The activation as a module, and dropout that is never asked for."""
+
+    def __init__(self, d_model, d_hidden, dropout=0.0):
+        super().__init__()
+        self.up = nn.Linear(d_model, d_hidden)
+        self.down = nn.Linear(d_hidden, d_model)
+        self.net = nn.Sequential(self.up, nn.GELU(), nn.Dropout(dropout), self.down)
+
+    def forward(self, x):
+        return self.net(x)
+
+
+class WithErf(nn.Module):
+    def __init__(self, d_model, d_hidden):
+        super().__init__()
+        self.down = nn.Linear(d_hidden, d_model)
+        self.up = nn.Linear(d_model, d_hidden)
+
+    def forward(self, x):
+        hidden = self.up(x)
+        hidden = hidden * 0.5 * (1.0 + torch.erf(hidden / math.sqrt(2.0)))
+        return self.down(hidden)
+
+
+class TokenByToken(nn.Module):
+    def __init__(self, d_model, d_hidden):
+        super().__init__()
+        self.up, self.down = nn.Linear(d_model, d_hidden), nn.Linear(d_hidden, d_model)
+
+    def forward(self, x):
+        tokens = [
+            self.down.weight @ F.gelu(self.up.weight @ token + self.up.bias) for token in x.reshape(-1, x.shape[-1])
+        ]
+        return torch.stack(tokens).reshape(x.shape) + self.down.bias
+
+
+def residual_in_one_line(x, sublayer, norm, pre_norm=True):
+    return x + sublayer(norm(x)) if pre_norm else norm(x + sublayer(x))
+
+
+def residual_in_steps(x, sublayer, norm, pre_norm):
+    result = norm(x) if pre_norm else x
+    result = sublayer(result)
+    result = torch.add(result, x)
+    if not pre_norm:
+        result = norm(result)
+    return result
+
+
+def residual_on_a_copy(x, sublayer, norm, pre_norm):
+    copy = x.clone()
+    copy += sublayer(norm(x) if pre_norm else x)
+    return copy if pre_norm else norm(copy)
+
+
+class WithResidual(nn.Module):
+    """Calls the function of exercise 5.3, with sub-layers that carry mask and dropout."""
+
+    def __init__(self, attention, feed_forward, d_model, pre_norm=True, dropout=0.0):
+        super().__init__()
+        self.attention, self.feed_forward = attention, feed_forward
+        self.attention_norm, self.feed_forward_norm = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
+        self.drop_a, self.drop_b = nn.Dropout(dropout), nn.Dropout(dropout)
+        self.first = pre_norm
+
+    def forward(self, x, key_padding_mask=None):
+        def attend(h):
+            return self.drop_a(self.attention(h, key_padding_mask=key_padding_mask))
+
+        def feed(h):
+            return self.drop_b(self.feed_forward(h))
+
+        x = residual_in_one_line(x, attend, self.attention_norm, self.first)
+        return residual_in_one_line(x, feed, self.feed_forward_norm, self.first)
+
+
+class FunctionalDropout(nn.Module):
+    def __init__(self, attention, feed_forward, d_model, pre_norm=True, dropout=0.0):
+        super().__init__()
+        self.feed_forward_norm = nn.LayerNorm(d_model)
+        self.attention_norm = nn.LayerNorm(d_model)
+        self.feed_forward = feed_forward
+        self.attention = attention
+        self.pre_norm = pre_norm
+        self.rate = dropout
+
+    def forward(self, x, key_padding_mask=None):
+        if not self.pre_norm:
+            h = F.dropout(self.attention(x, key_padding_mask), self.rate, self.training) + x
+            h = self.attention_norm(h)
+            return self.feed_forward_norm(F.dropout(self.feed_forward(h), self.rate, self.training) + h)
+        h = F.dropout(self.attention(self.attention_norm(x), key_padding_mask), self.rate, self.training)
+        x = torch.add(x, h)
+        h = F.dropout(self.feed_forward(self.feed_forward_norm(x)), self.rate, self.training)
+        return torch.add(x, h)
+
+
+class TwoForwards(nn.Module):
+    """Its own norm written out; chooses the form of `forward` once and for all."""
+
+    def __init__(self, attention, feed_forward, d_model, pre_norm=True, dropout=0.0):
+        super().__init__()
+        self.attention = attention
+        self.feed_forward = feed_forward
+        self.attention_norm = OwnNorm(d_model)
+        self.feed_forward_norm = OwnNorm(d_model)
+        self.dropout = nn.Dropout(p=dropout)
+        self.run = self.pre if pre_norm else self.post
+
+    def pre(self, x, mask):
+        attended = x + self.dropout(self.attention(self.attention_norm(x), mask))
+        return attended + self.dropout(self.feed_forward(self.feed_forward_norm(attended)))
+
+    def post(self, x, mask):
+        attended = self.attention_norm(x + self.dropout(self.attention(x, mask)))
+        return self.feed_forward_norm(attended + self.dropout(self.feed_forward(attended)))
+
+    def forward(self, x, key_padding_mask=None):
+        return self.run(x, key_padding_mask)
+
+
+class OwnNorm(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x):
+        return norm_step_by_step(x, self.weight, self.bias)
+
+
+class ConditionalNorm(nn.Module):
+    def __init__(self, blocks, norm=None):
+        super().__init__()
+        self.norm = norm
+        self.blocks = nn.ModuleList()
+        for block in blocks:
+            self.blocks.append(block)
+
+    def forward(self, x, key_padding_mask=None):
+        for index in range(len(self.blocks)):
+            x = self.blocks[index](x, key_padding_mask=key_padding_mask)
+        if self.norm is not None:
+            x = self.norm(x)
+        return x
+
+
+class KeepsEveryLayer(nn.Module):
+    """Remembers what each block returned; a Sequential as the list of the blocks."""
+
+    def __init__(self, blocks, norm=None):
+        super().__init__()
+        self.blocks = nn.Sequential(*blocks)
+        self.norm = nn.Identity() if norm is None else norm
+
+    def forward(self, x, key_padding_mask=None):
+        layers = [x]
+        for block in self.blocks:
+            layers.append(block(layers[-1], key_padding_mask))
+        return self.norm(layers[-1])
+
+
+class Recursive(nn.Module):
+    def __init__(self, blocks, norm=None):
+        super().__init__()
+        self.blocks = nn.ModuleList(list(blocks))
+        self.norm = norm or (lambda x: x)
+
+    def forward(self, x, key_padding_mask=None):
+        return self.norm(self.run(x, key_padding_mask, len(self.blocks)))
+
+    def run(self, x, mask, count):
+        return x if count == 0 else self.blocks[count - 1](self.run(x, mask, count - 1), mask)
+
+
+def parameters_summed(layers, d_model, d_hidden):
+    linear = [(d_model, d_model)] * 4 + [(d_model, d_hidden), (d_hidden, d_model)]
+    total = 0
+    for _ in range(layers):
+        total += sum(inputs * outputs + outputs for inputs, outputs in linear)
+        total += 2 * (d_model + d_model)
+    return total
+
+
+def parameters_counted(layers, d_model, d_hidden):
+    block = nn.ModuleList(
+        [*(nn.Linear(d_model, d_model) for _ in range(4)), nn.Linear(d_model, d_hidden), nn.Linear(d_hidden, d_model)]
+        + [nn.LayerNorm(d_model), nn.LayerNorm(d_model)]
+    )
+    return layers * sum(p.numel() for p in block.parameters())
+
+
+VARIANTS = {
+    "layer_norm": {
+        "step by step": norm_step_by_step,
+        "with std": norm_with_std,
+        "loops": norm_in_loops,
+        "einsum": norm_with_einsum,
+    },
+    "FeedForward": {
+        "a Sequential of modules": WithModule,
+        "GELU by erf": WithErf,
+        "token by token": TokenByToken,
+    },
+    "residual": {
+        "one line": residual_in_one_line,
+        "in steps": residual_in_steps,
+        "in place on a copy": residual_on_a_copy,
+    },
+    "EncoderBlock": {
+        "by residual": WithResidual,
+        "functional dropout": FunctionalDropout,
+        "two forwards and an own norm": TwoForwards,
+    },
+    "Encoder": {
+        "conditional norm": ConditionalNorm,
+        "keeps every layer": KeepsEveryLayer,
+        "recursive": Recursive,
+    },
+    "encoder_parameters": {
+        "summed": parameters_summed,
+        "counted by PyTorch": parameters_counted,
+        "formula": lambda layers, d, f: layers * (4 * d**2 + 2 * d * f + 9 * d + f),
+    },
+}
