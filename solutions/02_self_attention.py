@@ -384,6 +384,7 @@ with once_done("SelfAttention"):
 # %% [markdown] explain="why_scale"
 # **1.** You double the width of queries and keys and forget to scale the scores. What happens to the softmax, and to
 # learning?
+#
 # ### BEGIN SOLUTION
 # The variance of the scores doubles, since a dot product adds up twice as many terms. The largest score stands out
 # more, the softmax moves towards giving all the weight to one key, and its slope, w(1 − w), goes towards 0. Less
@@ -392,6 +393,7 @@ with once_done("SelfAttention"):
 
 # %% [markdown] explain="why_before_softmax"
 # **2.** Why is padding hidden before the softmax, and not by setting weights to 0 after it?
+#
 # ### BEGIN SOLUTION
 # The softmax divides by the sum over all keys. If padding takes part in that sum, the visible weights add up to less
 # than 1, by an amount that depends on how much padding there is: the same sentence would give other results in another
@@ -400,6 +402,7 @@ with once_done("SelfAttention"):
 
 # %% [markdown] explain="why_three"
 # **3.** In the errands task, why couldn't one matrix serve as both query and key matrix?
+#
 # ### BEGIN SOLUTION
 # With one matrix W for both, the score matrix is WᵀW, which is symmetric: how much A attends to B would be set by the
 # same number as how much B attends to A, and every token would score high with itself. That I want something from you
