@@ -698,7 +698,102 @@ def masked_lm_loss(attempt):
     )
 
 
-# --- 7.5 learning_rate -----------------------------------------------------------------------------------------------
+# --- 7.5 held_out_loss -----------------------------------------------------------------------------------------------
+
+
+def _measured(join, training=False, step=None):
+    """A held_out_loss that joins what the batches give, (loss, number of chosen positions) each, in its own way."""
+
+    def held_out_loss(model, inputs, labels, batch=256):
+        model.train(training)
+        batches = list(zip(inputs.split(batch), labels.split(batch)))
+        batches = step(batches, batch) if step else batches
+        return join([(_right_loss(model(x), y).item(), int((y != IGNORE).sum()), y.numel()) for x, y in batches])
+
+    return held_out_loss
+
+
+def _weighted(results):
+    return sum(loss * chosen for loss, chosen, _ in results) / sum(chosen for _, chosen, _ in results)
+
+
+BATCH_MEANS = "You average the batches' means: a position in a batch with few chosen ones counts more than another."
+DROPOUT = "Dropout is on, and the loss changes from call to call: switch the model to evaluation first, `model.eval()`."
+
+
+@exercise(
+    points=2,
+    uses={"masked_lm_loss": _right_loss},
+    mistakes={
+        BATCH_MEANS: _measured(lambda results: sum(loss for loss, _, _ in results) / len(results)),
+        DROPOUT: _measured(_weighted, training=True),
+        "The last batch is left out when it is not full.": _measured(
+            _weighted, step=lambda batches, batch: [pair for pair in batches if len(pair[0]) == batch]
+        ),
+        "Only the first batch counts: is there a `return` inside the loop?": _measured(
+            _weighted, step=lambda batches, batch: batches[:1]
+        ),
+        "Only the last batch counts: add up inside the loop, with `+=`.": _measured(
+            _weighted, step=lambda batches, batch: batches[-1:]
+        ),
+        "You return the sum over the chosen positions; divide by their number.": _measured(
+            lambda results: sum(loss * chosen for loss, chosen, _ in results)
+        ),
+        "You weigh a batch by its rows or all its positions; weigh it by its chosen positions.": _measured(
+            lambda results: sum(loss * size for loss, _, size in results) / sum(size for _, _, size in results)
+        ),
+        "You return the perplexity; the loss is asked for.": _measured(
+            lambda results: torch.tensor(_weighted(results)).exp().item()
+        ),
+    },
+)
+def held_out_loss(attempt):
+    """The oracle is `F.cross_entropy` over all positions at once."""
+    vocabulary, rows, length = 6, 7, 5
+    scores = tensor(vocabulary, vocabulary, scale=2)
+    model = Part(
+        "Sequential", (Part("Embedding", (vocabulary, vocabulary)), Part("Dropout", (0.5,))), {"0.weight": scores}
+    )
+    inputs, labels = integers(0, vocabulary, (rows, length)), integers(0, vocabulary, (rows, length))
+    for row, count in enumerate((1, 5, 2, 0, 4, 1, 3)):  # no two batches of 3 rows have as many chosen positions
+        labels[row, count:] = IGNORE
+    expected = F.cross_entropy(scores[inputs].flatten(0, 1), labels.flatten(), ignore_index=IGNORE).item()
+
+    def measured(batch):
+        value = attempt(model, inputs, labels, batch)
+        return float(value) if isinstance(value, (int, float)) or _single(value) else None
+
+    at_once = measured(rows)
+    yield holds(at_once is not None, "it is a number", "Return one number: the mean loss of all chosen positions.")
+    off = F.cross_entropy(scores[inputs].flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum").item()
+    yield holds(
+        abs(at_once - expected) < 1e-4,
+        "in one batch it is the mean loss of all chosen positions, with dropout off",
+        "With all rows in one batch, it is not the mean over the chosen positions: "
+        + (f"the sum is {off:.3f}, their mean {expected:.3f}, and yours {at_once:.3f}. Is `model.eval()` missing?"),
+        expected=expected,
+        received=at_once,
+        earns=1,
+    )
+    in_threes = measured(3)
+    yield holds(
+        in_threes is not None and abs(in_threes - expected) < 1e-4,
+        "in batches of 3 it is the same, to the last row",
+        "In batches of 3 rows the result is another than in one batch: sum over all batches, then divide once.",
+        expected=expected,
+        received=in_threes,
+    )
+    one = measured(1)
+    yield holds(
+        one is not None and abs(one - expected) < 1e-4,
+        "and row by row, though one row has no chosen position",
+        "Row by row the result is wrong: one row has no chosen position, and counts for nothing.",
+        expected=expected,
+        received=one,
+    )
+
+
+# --- 7.6 learning_rate -----------------------------------------------------------------------------------------------
 
 STEPS, WARMUP, PEAK = 50, 10, 0.03
 
@@ -805,98 +900,3 @@ def _first_wrong(first):
 
 def _single(value):
     return isinstance(value, torch.Tensor) and value.numel() == 1
-
-
-# --- 7.6 held_out_loss -----------------------------------------------------------------------------------------------
-
-
-def _measured(join, training=False, step=None):
-    """A held_out_loss that joins what the batches give, (loss, number of chosen positions) each, in its own way."""
-
-    def held_out_loss(model, inputs, labels, batch=256):
-        model.train(training)
-        batches = list(zip(inputs.split(batch), labels.split(batch)))
-        batches = step(batches, batch) if step else batches
-        return join([(_right_loss(model(x), y).item(), int((y != IGNORE).sum()), y.numel()) for x, y in batches])
-
-    return held_out_loss
-
-
-def _weighted(results):
-    return sum(loss * chosen for loss, chosen, _ in results) / sum(chosen for _, chosen, _ in results)
-
-
-BATCH_MEANS = "You average the batches' means: a position in a batch with few chosen ones counts more than another."
-DROPOUT = "Dropout is on, and the loss changes from call to call: switch the model to evaluation first, `model.eval()`."
-
-
-@exercise(
-    points=2,
-    uses={"masked_lm_loss": _right_loss},
-    mistakes={
-        BATCH_MEANS: _measured(lambda results: sum(loss for loss, _, _ in results) / len(results)),
-        DROPOUT: _measured(_weighted, training=True),
-        "The last batch is left out when it is not full.": _measured(
-            _weighted, step=lambda batches, batch: [pair for pair in batches if len(pair[0]) == batch]
-        ),
-        "Only the first batch counts: is there a `return` inside the loop?": _measured(
-            _weighted, step=lambda batches, batch: batches[:1]
-        ),
-        "Only the last batch counts: add up inside the loop, with `+=`.": _measured(
-            _weighted, step=lambda batches, batch: batches[-1:]
-        ),
-        "You return the sum over the chosen positions; divide by their number.": _measured(
-            lambda results: sum(loss * chosen for loss, chosen, _ in results)
-        ),
-        "You weigh a batch by its rows or all its positions; weigh it by its chosen positions.": _measured(
-            lambda results: sum(loss * size for loss, _, size in results) / sum(size for _, _, size in results)
-        ),
-        "You return the perplexity; the loss is asked for.": _measured(
-            lambda results: torch.tensor(_weighted(results)).exp().item()
-        ),
-    },
-)
-def held_out_loss(attempt):
-    """The oracle is `F.cross_entropy` over all positions at once."""
-    vocabulary, rows, length = 6, 7, 5
-    scores = tensor(vocabulary, vocabulary, scale=2)
-    model = Part(
-        "Sequential", (Part("Embedding", (vocabulary, vocabulary)), Part("Dropout", (0.5,))), {"0.weight": scores}
-    )
-    inputs, labels = integers(0, vocabulary, (rows, length)), integers(0, vocabulary, (rows, length))
-    for row, count in enumerate((1, 5, 2, 0, 4, 1, 3)):  # no two batches of 3 rows have as many chosen positions
-        labels[row, count:] = IGNORE
-    expected = F.cross_entropy(scores[inputs].flatten(0, 1), labels.flatten(), ignore_index=IGNORE).item()
-
-    def measured(batch):
-        value = attempt(model, inputs, labels, batch)
-        return float(value) if isinstance(value, (int, float)) or _single(value) else None
-
-    at_once = measured(rows)
-    yield holds(at_once is not None, "it is a number", "Return one number: the mean loss of all chosen positions.")
-    off = F.cross_entropy(scores[inputs].flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum").item()
-    yield holds(
-        abs(at_once - expected) < 1e-4,
-        "in one batch it is the mean loss of all chosen positions, with dropout off",
-        "With all rows in one batch, it is not the mean over the chosen positions: "
-        + (f"the sum is {off:.3f}, their mean {expected:.3f}, and yours {at_once:.3f}. Is `model.eval()` missing?"),
-        expected=expected,
-        received=at_once,
-        earns=1,
-    )
-    in_threes = measured(3)
-    yield holds(
-        in_threes is not None and abs(in_threes - expected) < 1e-4,
-        "in batches of 3 it is the same, to the last row",
-        "In batches of 3 rows the result is another than in one batch: sum over all batches, then divide once.",
-        expected=expected,
-        received=in_threes,
-    )
-    one = measured(1)
-    yield holds(
-        one is not None and abs(one - expected) < 1e-4,
-        "and row by row, though one row has no chosen position",
-        "Row by row the result is wrong: one row has no chosen position, and counts for nothing.",
-        expected=expected,
-        received=one,
-    )

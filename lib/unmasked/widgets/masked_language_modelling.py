@@ -1,0 +1,46 @@
+"""The widgets of lesson 07: fill in the blank; and a look at the exercises before a long cell."""
+
+import ipywidgets
+from IPython.display import HTML, display
+
+from unmasked import panel
+from unmasked.figures.masked_language_modelling import fillings_image
+from unmasked.widgets import explore
+
+BLANK = "___"
+
+
+def fill_in_the_blank(fill_in, text):
+    """Type a text with blanks and see what the model puts there; `fill_in(text)` gives its guesses for each blank."""
+
+    def draw(text):
+        if BLANK not in text:
+            return HTML(panel.box(panel.GREY, f"Write {BLANK} (three underscores) where a word is to be guessed."))
+        try:
+            guesses = fill_in(text)
+        except ValueError as error:  # more tokens than the model has positions
+            return HTML(panel.box(panel.GREY, f"{error}."))
+        return fillings_image({_numbered(text, blank): best for blank, best in enumerate(guesses[:3], start=1)})
+
+    layout = {"width": "640px", "max_width": "100%"}
+    box = ipywidgets.Text(text, description="Text", continuous_update=False, layout=layout)
+    explore(draw, text=box)
+    display(HTML('<span style="opacity:.8">Press Enter to see the guesses. Up to three blanks are shown.</span>'))
+
+
+def _numbered(text, blank):
+    """The text, with a question mark at this blank if there are several."""
+    if text.count(BLANK) == 1:
+        return text
+    pieces = text.split(BLANK)
+    return BLANK.join(pieces[:blank]) + "_?_" + BLANK.join(pieces[blank:])
+
+
+def ready(checks, *attempts):
+    """Whether all these exercises pass their checks; if not, say which one is missing before a long cell starts."""
+    missing = [each.__name__ for each in attempts if not getattr(checks, each.__name__)(each).passed]
+    if missing:
+        names = ", ".join(f"<code>{name}</code>" for name in missing)
+        text = "The cells below need a trained model and show nothing until then."
+        display(HTML(panel.box(panel.GREY, f"This cell trains the model once these exercises pass: {names}.", text)))
+    return not missing
