@@ -12,7 +12,7 @@ lab: $(READY)  ## make lab ARGS="--no-browser --port 8899"
 
 # One run over everything; a notebook's cells stay together on one worker.
 test: $(READY)
-	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile --nbval --ignore-glob='tests/*.ipynb' tests solutions $(ARGS)
+	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg tests solutions $(ARGS)
 
 publish: $(READY)  ## make publish ARGS="02 03"
 	@$(BIN)/unmasked publish $(ARGS)

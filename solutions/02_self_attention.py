@@ -46,7 +46,7 @@ print("x has the shape (B, T, K) =", tuple(x.shape))
 
 # %%
 average = x.mean(dim=1, keepdim=True).expand_as(x)
-pictures.word_plane(sentences, x, average, "bank", "Plain average: all words of a sentence end in one place")
+pictures.word_plane(sentences, x, average, "bank", "Plain average: where “bank” moves, and with it every other word")
 
 # %% [markdown]
 # The direction is right and the result is not: every word ends in the same place, and "the" counts as much as "river".
@@ -61,7 +61,9 @@ pictures.word_plane(sentences, x, average, "bank", "Plain average: all words of 
 #
 # $$\text{scores}_{b,q,s} = \sum_k \text{query}_{b,q,k}\; \text{key}_{b,s,k}$$
 #
-# Compare every query with every key of its own sequence, without a loop. Shapes: (B, Q, K), (B, S, K) → (B, Q, S).
+# Compare every query with every key of its own sequence. Loops are right, and slow; can you do without?
+#
+# Shapes: (B, Q, K), (B, S, K) → (B, Q, S).
 #
 # <details><summary>Hint 1</summary>A matrix product takes dot products of rows with columns. Your keys are rows.</details>
 # <details><summary>Hint 2</summary><code>tensor.mT</code> swaps the last two axes and leaves the batch alone; <code>@</code> multiplies the matrices of each sequence.</details>
@@ -81,11 +83,12 @@ checks.similarity_scores(similarity_scores)
 # In *self*-attention a sequence is compared with itself: its words are the queries and the keys. Read the row of "bank".
 
 # %%
-with once_done("similarity_scores"):
+with once_done("exercise 2.1"):
     scores = similarity_scores(x, x)
     figure, panels = figures.axes(2, height=3.4)
     for ax, words, matrix in zip(panels, sentences, scores):
-        figures.heatmap(ax, matrix, words, words, title="scores")
+        figures.heatmap(ax, matrix, words, words, title="scores in “" + " ".join(words) + "”")
+        ax.set(xlabel="key", ylabel="query")
     figures.show(figure, "Dot products of each word with each word; for bank, river and loans score highest.")
 
 # %% [markdown]
@@ -110,12 +113,13 @@ pictures.saturation(widths, variances, unscaled, scaled)
 # the softmax gives everything to one key (right): it is *saturated*. Dividing the scores by $\sqrt{d_k}$ brings their
 # variance back to 1, whatever the width.
 #
-# Why does saturation hurt? Look at the gradient that gets through the softmax to the scores:
+# Why does saturation hurt? Learning needs a slope: how much a weight changes when the softmax's input changes a little.
+# For a weight $w$ it is $w\,(1 - w)$.
 
 # %%
 for d_k in (4, 64, 1024):
     scores = (torch.randn(500, 1, d_k) @ torch.randn(500, 16, d_k).mT).squeeze(1)
-    slopes = [w * (1 - w) for w in (scores.softmax(-1), (scores / d_k**0.5).softmax(-1))]  # d weight / d score
+    slopes = [w * (1 - w) for w in (scores.softmax(-1), (scores / d_k**0.5).softmax(-1))]
     print(f"d_k = {d_k:4}:  mean slope {slopes[0].mean():.3f} without scaling, {slopes[1].mean():.3f} with it")
 
 # %% [markdown]
@@ -128,7 +132,7 @@ for d_k in (4, 64, 1024):
 #
 # The softmax runs over the keys, so that each query's weights sum to 1. Shapes: (B, Q, K), (B, S, K) → (B, Q, S).
 #
-# <details><summary>Hint 1</summary>The width of a key is <code>key.shape[-1]</code>. Which axis of (B, Q, S) holds the keys?</details>
+# <details><summary>Hint 1</summary>The width of a key is <code>key.shape[-1]</code>, an ordinary number: <code>** 0.5</code> takes its root. Which axis of (B, Q, S) holds the keys?</details>
 # <details><summary>Hint 2</summary>Divide what <code>similarity_scores</code> gives you by the width to the power of 0.5, and call <code>.softmax(...)</code> on the result, with the keys' axis as its <code>dim</code>.</details>
 
 # %% exercise="attention_weights"
@@ -144,7 +148,7 @@ def attention_weights(query, key):
 checks.attention_weights(attention_weights)
 
 # %%
-with once_done("attention_weights"):
+with once_done("exercise 2.2"):
     pictures.weights_by_sentence(sentences, attention_weights(x, x))
 
 # %% [markdown]
@@ -180,7 +184,7 @@ def weighted_average(weights, value):
 checks.weighted_average(weighted_average)
 
 # %%
-with once_done("attention_weights, then weighted_average"):
+with once_done("exercises 2.2 and 2.3"):
     moved = weighted_average(attention_weights(x, x), x)
     pictures.word_plane(sentences, x, moved, "bank", "Attention: the same word moves to another place")
 
@@ -194,7 +198,7 @@ with once_done("attention_weights, then weighted_average"):
 # through a Python loop one step at a time.
 
 # %%
-with once_done("attention_weights, then weighted_average"):
+with once_done("exercises 2.2 and 2.3"):
     def attention(x):
         return weighted_average(attention_weights(x, x), x)
 
@@ -203,7 +207,7 @@ with once_done("attention_weights, then weighted_average"):
     print("loop and matrix form give the same numbers:", same)
 
 # %% tags=["varies", "nbval-ignore-output"]
-with once_done("attention_weights, then weighted_average"):
+with once_done("exercises 2.2 and 2.3"):
     factor = pictures.race(attention)
     print(f"64 tokens, on this CPU: the matrix form is {factor:,.0f} times faster")
 
@@ -213,8 +217,8 @@ with once_done("attention_weights, then weighted_average"):
 #
 # ## Hiding padding
 #
-# Sentences in a batch have different lengths, and a tensor has none to spare: the shorter ones are filled up with a
-# padding token. It must not be attended to.
+# Sentences differ in length, and a tensor is rectangular: the shorter ones are filled up with a padding token. It must
+# not be attended to.
 
 # %%
 padded = [["we", "sat", "by", "the", "river", "bank"], ["the", "bank", "gave", "loans", "[PAD]", "[PAD]"]]
@@ -226,15 +230,14 @@ print(key_padding_mask.int())
 # %% [markdown]
 # ### Exercise 2.4 · Weights that ignore padding (about 15 min)
 #
-# `key_padding_mask` (B, S) is True where a key is padding, as in `torch.nn.MultiheadAttention`. Return the attention
-# weights with three promises:
+# `key_padding_mask` (B, S) is True where a key is padding. Return attention weights with three promises:
 #
 # 1. a hidden key gets *exactly* 0, and the visible ones sum to 1;
 # 2. a query whose keys are all hidden gets zeros, not NaN;
 # 3. without a mask (`None`) nothing is hidden.
 #
-# <details><summary>Hint 1</summary>What score does the softmax turn into 0? Put it where the mask is True, before the softmax. The mask needs one more axis to line up with (B, Q, S).</details>
-# <details><summary>Hint 2</summary>A row of nothing but −∞ gives NaN. Fill with the lowest finite number, <code>torch.finfo(scores.dtype).min</code>, instead, and after the softmax set the hidden weights to 0 with <code>masked_fill</code> once more.</details>
+# <details><summary>Hint 1</summary>What score does the softmax turn into 0? Put it where the mask is True. The mask needs one more axis to line up with (B, Q, S).</details>
+# <details><summary>Hint 2</summary>A row of nothing but −∞ gives NaN. Fill with the lowest finite number, <code>torch.finfo(scores.dtype).min</code>, and after the softmax fill the hidden weights with 0.</details>
 
 # %% exercise="masked_attention_weights"
 def masked_attention_weights(query, key, key_padding_mask=None):
@@ -254,7 +257,7 @@ def masked_attention_weights(query, key, key_padding_mask=None):
 checks.masked_attention_weights(masked_attention_weights)
 
 # %%
-with once_done("masked_attention_weights"):
+with once_done("exercise 2.4"):
     weights = masked_attention_weights(x_padded, x_padded, key_padding_mask)
     pictures.padded_weights(padded, weights)
 
@@ -263,7 +266,7 @@ with once_done("masked_attention_weights"):
 # own vector matter now? Change it to something absurd and see whether any word's result changes.
 
 # %%
-with once_done("masked_attention_weights, after weighted_average"):
+with once_done("exercises 2.3 and 2.4"):
     absurd = torch.where(key_padding_mask[..., None], 1000.0, x_padded)
     results = [weighted_average(masked_attention_weights(v, v, key_padding_mask), v) for v in (x_padded, absurd)]
     same = torch.equal(*(result[~key_padding_mask] for result in results))
@@ -318,7 +321,7 @@ checks.SelfAttention(SelfAttention)
 # module is what you had before.
 
 # %%
-with once_done("SelfAttention"):
+with once_done("exercise 2.5"):
     identity = SelfAttention(2)
     for matrix in identity.parameters():
         nn.init.eye_(matrix)
@@ -329,7 +332,7 @@ with once_done("SelfAttention"):
 # ### Does learning leave the identity?
 #
 # Only if it pays. Here is a task where it does. Six people stand in a row. Each has a *name*, *wants* something from
-# one other person, and holds a *gift* (four random numbers). A token is these three parts side by side; the right
+# one person, and holds a *gift* (four random numbers). A token is these three parts side by side; the right
 # answer for each is the gift of the person it wants. To find it, a token must compare its *want* with the others'
 # *names*: two different parts of the vector.
 
@@ -347,34 +350,38 @@ def errands(batch, people=6):
 # We start from three identity matrices and train for 300 steps. The last four numbers of the output are the answer.
 
 # %%
-with once_done("SelfAttention"):
-    model = SelfAttention(16)
-    for matrix in model.parameters():
-        nn.init.eye_(matrix)
+def train(model, steps=300):
     optimizer, losses = torch.optim.Adam(model.parameters(), lr=0.03), []
-    for step in range(300):
-        x_batch, target = errands(32)
-        loss = (model(x_batch)[..., -4:] - target).square().mean()
+    for step in range(steps):
+        x, target = errands(32)
+        loss = (model(x)[..., -4:] - target).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
+    return losses
 
 # %% [markdown]
-# What has it learned? A score is $q \cdot k = x_q\,(W_Q^T W_K)\,x_k^T$, so one matrix, $W_Q^T W_K$, says which part of
-# the asking token meets which part of the answering one.
+# What does it learn? A score is $q \cdot k = x_q\,(W_Q^T W_K)\,x_k^T$, so one matrix, $W_Q^T W_K$, says which part of
+# the asking token meets which part of the answering one. (The next cell trains for a few seconds.)
 
 # %%
-with once_done("SelfAttention"):
+with once_done("exercise 2.5"):
+    model = SelfAttention(16)
+    for matrix in model.parameters():
+        nn.init.eye_(matrix)
+    losses = train(model)
     meeting = (model.query.weight.T @ model.key.weight).detach()
     pictures.learned(losses, torch.eye(16), meeting, [("name", 6), ("want", 6), ("gift", 4)])
     print("the loss fell to less than a hundredth:", losses[-1] < losses[0] / 100)
-    brightest = meeting[6:12, :6].diagonal()  # person i's want meets person i's name
-    print("want meets name, and the nearest rival is less than half as strong:",
-          bool(brightest.min() > 2 * meeting.masked_fill(meeting >= brightest.min(), 0).max()))  # fmt: skip
+    want_meets_name = torch.zeros(16, 16, dtype=torch.bool)
+    want_meets_name[range(6, 12), range(6)] = True
+    rivals = meeting[~want_meets_name]
+    clear = meeting[want_meets_name].min() > 2 * rivals.max()
+    print("want meets name, and every rival is less than half as strong:", bool(clear))
 
 # %% [markdown]
-# The identity compares wants with wants. Training has moved the bright diagonal to where a *want* in the query meets a
+# The identity compares like with like: names with names, wants with wants, gifts with gifts. Training has moved the bright diagonal to where a *want* in the query meets a
 # *name* in the key. Nobody told it so: a smaller loss did.
 #
 # ## Explain it

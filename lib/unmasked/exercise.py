@@ -15,6 +15,7 @@ from unmasked.attempt import Attempt, AttemptFailed, Host, same
 from unmasked.criteria import Criterion, seeded_inputs
 from unmasked.verdict import Verdict
 
+NOT_ATTEMPTED = "Not attempted yet: the line `raise NotImplementedError()` still runs. Write your code in its place."
 UNJUDGED = "The check met a result that it can't make sense of; look at what your code returns."
 
 
@@ -43,13 +44,13 @@ class Exercise:
     def __call__(self, attempt, seed=0):
         """Judge the learner's function or class, or an Attempt that stands for one far away."""
         with _stand_ins(self, attempt) as replaced:
-            run = self._run(attempt, seed)
-        notes = tuple(f"Your `{name}` does not pass its own check yet; a right one took its place here." for name in replaced)
-        return self._verdict(run, seed, notes)
+            run = self._run(attempt, seed, self.by_hand)
+        notes = [f"Your `{name}` does not pass its own check yet; a right one took its place here." for name in replaced]
+        return self._verdict(run, seed, tuple(notes))
 
-    def _run(self, subject, seed):
+    def _run(self, subject, seed, watched):
         attempt = subject if isinstance(subject, Attempt) else Attempt(Host(subject))
-        attempt.watched = self.by_hand
+        attempt.watched = watched
         criteria, failure = [], None
         # What a check draws for its oracles and parts is no part of the notebook's own stream of random numbers.
         with seeded_inputs(seed), torch.random.fork_rng(devices=[]):
@@ -66,6 +67,8 @@ class Exercise:
 
     def _verdict(self, run, seed, notes):
         printed = "".join(reply.printed for reply in run.trace)
+        if run.not_attempted:
+            return Verdict(self.name, 0, self.points, attempted=False, diagnosis=NOT_ATTEMPTED, printed=printed)
         verdict = functools.partial(Verdict, self.name, max_points=self.points, notes=notes, printed=printed)
         earned = sum(criterion.earns for criterion in run.criteria if criterion.holds)
         if run.finished:
@@ -81,8 +84,10 @@ class Exercise:
 
     def _known_mistake(self, run, seed):
         """The sentence of the first known mistake whose replies are the learner's, up to the failure."""
+        if run.failure and run.failure.ready_made:
+            return None
         if seed not in self._traces:
-            self._traces[seed] = {sentence: self._run(wrong, seed) for sentence, wrong in self.mistakes.items()}
+            self._traces[seed] = {s: self._run(wrong, seed, watched=frozenset()) for s, wrong in self.mistakes.items()}
         for sentence, known in self._traces[seed].items():
             if not known.finished and len(known.criteria) == len(run.criteria) and _same_replies(known.trace, run.trace):
                 return sentence

@@ -11,7 +11,7 @@ from unmasked import panel
 def once_done(exercise):
     """Run the block if the exercise it builds on has been attempted; otherwise say which one to do first.
 
-    with once_done("attention_weights"):
+    with once_done("exercise 2.2"):
         figures.heatmap(attention_weights(x, x))
     """
     try:
@@ -19,5 +19,5 @@ def once_done(exercise):
     except NotImplementedError as error:
         if error.args:  # torch's own; a stub's has no message
             raise
-        headline = f"This cell shows something once the exercise <code>{exercise}</code> is done. Then run it again."
+        headline = f"This cell shows something once you have done {exercise}. Then run it again."
         display(HTML(panel.box(panel.GREY, headline)))

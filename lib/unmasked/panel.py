@@ -12,8 +12,10 @@ def verdict(verdict):
     """The panel of a verdict: a headline, the criteria met, what is wrong, and expected beside received."""
     colour, headline = _headline(verdict)
     body = [_line(criterion) for criterion in verdict.criteria]
-    if verdict.attempted and verdict.diagnosis:
+    if verdict.diagnosis and verdict.attempted:
         body.append(f'<p style="margin:8px 0 4px;font-size:105%"><b>{_text(verdict.diagnosis)}</b></p>')
+    elif verdict.diagnosis:
+        body.append(f"<div>{_text(verdict.diagnosis.partition(': ')[2])}</div>")
     body += [f'<p style="margin:4px 0;opacity:.8">{_text(note)}</p>' for note in verdict.notes]
     if verdict.criteria and not verdict.criteria[-1].holds:
         body.append(_side_by_side(verdict.criteria[-1]))

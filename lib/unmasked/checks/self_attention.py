@@ -26,6 +26,13 @@ def _scores(query, key):
     return query @ key.mT / key.shape[-1] ** 0.5
 
 
+def _by_hand(query, key, key_padding_mask=None):
+    """The weights without PyTorch's attention, which the exercises forbid: for wrong implementations and stand-ins."""
+    hidden = torch.zeros(key.shape[:2], dtype=torch.bool) if key_padding_mask is None else key_padding_mask
+    hidden = hidden[:, None, :]
+    return _scores(query, key).masked_fill(hidden, -1e9).softmax(-1).masked_fill(hidden, 0.0)
+
+
 # --- 2.1 similarity_scores -------------------------------------------------------------------------------------------
 
 
@@ -39,6 +46,10 @@ def _scores_in_place(query, key):
     points=1,
     mistakes={
         "Your rows are keys and your columns are queries; it is the other way round.": lambda q, k: k @ q.mT,
+        "You multiply the queries by keys that are not transposed: rows of queries meet columns of keys.": (
+            lambda q, k: q @ k
+        ),
+        "You multiply numbers that stand in the same place; compare every query with every key.": lambda q, k: q * k,
         "You transpose every axis of the keys, the batch too; swap only the last two.": (
             lambda q, k: q @ k.permute(2, 1, 0)
         ),
@@ -96,6 +107,7 @@ def _overflowing(query, key):
 @exercise(
     points=2,
     by_hand=READY_MADE,
+    uses={"similarity_scores": lambda query, key: query @ key.mT},
     mistakes={
         "Your scores are not divided by the square root of d_k, the width of a query.": (
             lambda q, k: (q @ k.mT).softmax(-1)
@@ -179,6 +191,11 @@ def _average_in_place(weights, value):
     points=1,
     mistakes={
         "You transpose the weights: their columns already stand for the rows of the values.": lambda w, v: w.mT @ v,
+        "You multiply in the other order: each row of weights must meet the columns of the values.": lambda w, v: v @ w,
+        "You transpose the values: their rows already stand for the keys.": lambda w, v: w @ v.mT,
+        "You divide by the sum of the weights: it is 1 already, and 0 for a query that may see nothing.": (
+            lambda w, v: w / w.sum(-1, keepdim=True) @ v
+        ),
         "You divide by the number of keys although the weights sum to 1 already.": lambda w, v: w @ v / v.shape[1],
         "You take the value of the heaviest key only; every value counts, by its weight.": (
             lambda w, v: torch.stack([v[b, row] for b, row in enumerate(w.argmax(-1))])
@@ -221,6 +238,12 @@ def weighted_average(attempt):
         "each query gets the sum of the values, each times its weight",
         "The result must be, for each query, the sum over the keys of weight times value.",
     )
+    yield close(
+        attempt(torch.zeros(B, Q, S), value),
+        torch.zeros(B, Q, K),
+        "a query without any weight gets zeros",
+        "A query whose weights are all 0 must get zeros.",
+    )
 
 
 # --- 2.4 masked_attention_weights ------------------------------------------------------------------------------------
@@ -243,14 +266,13 @@ def _masked_after(query, key, key_padding_mask=None):
     return weights if key_padding_mask is None else weights.masked_fill(key_padding_mask[:, None, :], 0.0)
 
 
-def _changed(change_mask=None, change_weights=None):
-    """The right weights with another mask, or changed afterwards."""
+def _with_mask(change_mask):
+    """The right weights, with another mask."""
 
     def masked_attention_weights(query, key, key_padding_mask=None):
-        if key_padding_mask is not None and change_mask:
+        if key_padding_mask is not None:
             key_padding_mask = change_mask(key_padding_mask)
-        weights = weights_of(query, key, key_padding_mask)
-        return change_weights(weights) if change_weights else weights
+        return _by_hand(query, key, key_padding_mask)
 
     return masked_attention_weights
 
@@ -266,17 +288,32 @@ def _mask_required(query, key, key_padding_mask=None):
     return scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(hidden, 0.0)
 
 
+def _masked(weights, mask):
+    return weights if mask is None else weights.masked_fill(mask[:, None, :], 0.0)
+
+
+def _stretched(query, key, key_padding_mask=None):
+    weights = _masked_after(query, key, key_padding_mask)
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-9)
+
+
+def _unaligned(query, key, key_padding_mask=None):
+    scores = _scores(query, key)
+    return scores.softmax(-1) if key_padding_mask is None else scores.masked_fill(key_padding_mask, -1e9).softmax(-1)
+
+
 def _unscaled(query, key, key_padding_mask=None):
-    return weights_of(query * query.shape[-1] ** 0.5, key, key_padding_mask)
+    return _by_hand(query * query.shape[-1] ** 0.5, key, key_padding_mask)
 
 
 @exercise(
     points=3,
     by_hand=READY_MADE,
+    uses={"similarity_scores": lambda query, key: query @ key.mT, "attention_weights": _by_hand},
     mistakes={
         "It fails without a mask: `key_padding_mask=None` means that no key is hidden.": _mask_required,
-        "The mask is not used: hidden keys still get weight.": _changed(lambda mask: torch.zeros_like(mask)),
-        "Your mask is inverted: it is True where a key is padding and must be hidden.": _changed(lambda mask: ~mask),
+        "The mask has no effect. (`masked_fill` changes nothing by itself: it returns a new tensor.)": _with_mask(lambda mask: torch.zeros_like(mask)),
+        "Your mask is inverted: True marks padding, which must be hidden.": _with_mask(lambda mask: ~mask),
         "You hide keys after the softmax, so that the other weights no longer sum to 1; hide their scores before it.": (
             _masked_after
         ),
@@ -284,16 +321,22 @@ def _unscaled(query, key, key_padding_mask=None):
             _filled(0.0)
         ),
         "Your hidden scores are not low enough: hidden keys still get a little weight.": _filled(-10.0),
-        "A query whose keys are all hidden gets NaN: the softmax of a row of -inf is 0 divided by 0.": (
+        "A query whose keys are all hidden gets NaN: 0 divided by 0, as in the softmax of a row of -inf.": (
             _filled(float("-inf"))
         ),
         "A query whose keys are all hidden shares its weight among them; hidden keys get exactly 0, always.": (
             _filled(torch.finfo(torch.float32).min)
         ),
         "Your scores are not divided by the square root of d_k.": _unscaled,
+        "Your mask (B, S) lacks the axis of the queries: it must line up with scores of shape (B, Q, S).": _unaligned,
+        "You hide the weights after a softmax that counted the padding, and stretch the rest to a sum of 1: a loud padding "
+        "vector still drowns the others.": _stretched,
+        "Your hidden scores are not low enough: where the visible ones are very low too, padding takes their weight.": (
+            lambda q, k, mask=None: _masked(_filled(-10.0)(q, k, mask), mask)
+        ),
         "You hide rows, which are queries; the mask is about keys, which are columns.": _queries_hidden,
         "You hide the same keys in every sequence; row b of the mask belongs to sequence b.": (
-            _changed(lambda mask: mask[:1].expand_as(mask))
+            _with_mask(lambda mask: mask[:1].expand_as(mask))
         ),
     },
 )
@@ -327,6 +370,20 @@ def masked_attention_weights(attempt):
         "Hidden keys get nothing and the rest sums to 1, but these are not softmax(q·k / √d_k) of the visible keys.",
         earns=2,
     )
+    loud = torch.where(mask[..., None], key * 1000, key)
+    yield close(
+        attempt(query, loud, mask),
+        weights_of(query, key, mask),
+        "what stands in the padding has no influence at all",
+        "With huge numbers in the padding, the weights of the visible keys change.",
+    )
+    far, below = -100 * query.abs(), key.abs()
+    yield close(
+        attempt(far, below, mask),
+        weights_of(far, below, mask),
+        "scores far below zero do no harm",
+        "Where all visible scores are far below zero, the weights are wrong: are hidden ones low enough?",
+    )
     everything = attempt(query, key)
     yield close(
         everything,
@@ -348,7 +405,7 @@ def masked_attention_weights(attempt):
 
 
 def _attention(query, key, value, key_padding_mask=None):
-    return weights_of(query, key, key_padding_mask) @ value
+    return _by_hand(query, key, key_padding_mask) @ value
 
 
 def _variation(forward, bias=False):
@@ -380,11 +437,18 @@ class _WithoutInit(nn.Module):
         self.query = nn.Linear(d_model, d_model, bias=False)
 
 
-def _by_hand(query, key, key_padding_mask=None):
-    """Stands in for a learner's weights, without the ready-made function that they must not call."""
-    hidden = torch.zeros(key.shape[:2], dtype=torch.bool) if key_padding_mask is None else key_padding_mask
-    hidden = hidden[:, None, :]
-    return _scores(query, key).masked_fill(hidden, -1e9).softmax(-1).masked_fill(hidden, 0.0)
+class _Shared(nn.Module):
+    def __init__(self, d_model):
+        super().__init__()
+        self.query = self.key = nn.Linear(d_model, d_model, bias=False)
+        self.value = nn.Linear(d_model, d_model, bias=False)
+
+    def forward(self, x, key_padding_mask=None):
+        return _attention(self.query(x), self.key(x), self.value(x), key_padding_mask)
+
+
+def _nan_where_hidden(self, x, mask=None):
+    return _filled(float("-inf"))(self.query(x), self.key(x), mask) @ self.value(x)
 
 
 def _right(self, x, mask=None):
@@ -404,9 +468,10 @@ def _right(self, x, mask=None):
         "Your `__init__` does not call `super().__init__()` first, and without it a module can't hold parameters.": (
             _WithoutInit
         ),
-        "Your matrices are in a plain list, where PyTorch does not find them; make each an attribute of its own.": (
-            _UnregisteredMatrices
-        ),
+        "PyTorch finds no matrices in your module: assign each `nn.Linear` to an attribute of `self` in `__init__`, not in "
+        "a plain list and not in `forward`.": _UnregisteredMatrices,
+        "Query and key are one and the same matrix; each needs an `nn.Linear` of its own.": _Shared,
+        "A query whose tokens are all hidden gets NaN; use `masked_attention_weights`.": _variation(_nan_where_hidden),
         "Your linear maps have a bias; here they are matrices only: `bias=False`.": _variation(_right, bias=True),
         "You average `x` itself; the values are `self.value(x)`.": _variation(
             lambda self, x, mask=None: _attention(self.query(x), self.key(x), x, mask)
@@ -430,7 +495,7 @@ def _right(self, x, mask=None):
             lambda self, x, mask=None: _attention(self.query(x), self.key(x), self.value(x))
         ),
         "You return the attention weights; their product with the values is missing.": _variation(
-            lambda self, x, mask=None: weights_of(self.query(x), self.key(x), mask)
+            lambda self, x, mask=None: _by_hand(self.query(x), self.key(x), mask)
         ),
         "You add `x` to the result; that residual path comes in lesson 05, outside of attention.": _variation(
             lambda self, x, mask=None: x + _right(self, x, mask)
@@ -441,21 +506,18 @@ def SelfAttention(attempt):
     """Vaswani et al. 2017, section 3.2, with one head."""
     model = attempt.build(D)
     matrices = {f"{name}.weight": tensor(D, D) for name in ("query", "key", "value")}
-    names = set(model.parameters())
+    unfit = model.load(matrices)
+    names = sorted(model.parameters())
     yield holds(
-        matrices.keys() <= names,
-        "it has the parameters `query.weight`, `key.weight` and `value.weight`",
-        f"Its parameters are {', '.join(sorted(names)) or 'none'}; name the three linear maps query, key and value.",
+        not unfit,
+        "its (D, D) matrices are `query.weight`, `key.weight` and `value.weight`",
+        f"Its parameters are {', '.join(names) or 'none'}; there must be three `nn.Linear(d_model, d_model, bias=False)`, "
+        "called query, key and value.",
     )
     yield holds(
         not any(name.endswith("bias") for name in names),
         "its linear maps have no bias",
         "A linear map has a bias; with `bias=False` it is a matrix and nothing else.",
-    )
-    yield holds(
-        not model.load(matrices),
-        "each is a (D, D) matrix",
-        "The three matrices must be as wide as the model on both sides.",
     )
     x = tensor(B, T, D)
     query, key, value = (x @ matrix.mT for matrix in matrices.values())
@@ -475,6 +537,12 @@ def SelfAttention(attempt):
         "with a mask, padding takes no part in it",
         "With a mask, the output is not the average over the visible tokens.",
         earns=1,
+    )
+    yield close(
+        model(x, torch.tensor([[True] * T, [False] * T]))[:1],
+        torch.zeros(1, T, D),
+        "where all tokens are hidden the output is 0, not NaN",
+        "Where all tokens of a sequence are hidden, the output must be 0.",
     )
     gradients = model.gradients(x)["parameters"]
     unmoved = [name for name, gradient in gradients.items() if gradient is None or not gradient.any()]

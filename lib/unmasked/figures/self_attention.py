@@ -21,8 +21,9 @@ def word_plane(sentences, vectors, moved, word, title):
         ax.scatter(*end, color=RED, s=30, zorder=3)
         ax.set(title=" ".join(words), xlabel="about water", ylabel="about money", xlim=(-0.1, 2.6), ylim=(-0.1, 2.6))
     figure.suptitle(title)
-    ends = "; ".join(f"in '{' '.join(w)}' it ends at {a[w.index(word)].tolist()}" for w, a in zip(sentences, moved))
-    show(figure, f"Words in a plane. The arrow shows where '{word}' moves: {ends}.")
+    ends = (a[words.index(word)].tolist() for words, a in zip(sentences, moved))
+    where = "; ".join(f"in '{' '.join(w)}' to ({x:.1f}, {y:.1f})" for w, (x, y) in zip(sentences, ends))
+    show(figure, f"Words in a plane. An arrow shows where '{word}' moves: {where}.")
 
 
 def weights_by_sentence(sentences, weights):
@@ -102,7 +103,8 @@ def learned(losses, before, after, groups):
     left.annotate("identity matrices", (len(losses), losses[0]), ha="right", va="bottom")
     left.set(xlabel="step", ylabel="loss (log scale)", title="Loss", yscale="log")
     for ax, matrix, title in ((middle, before, "Before: the identity"), (right, after, "After")):
-        heatmap(ax, matrix, title=title, numbers=False)
+        drawn = heatmap(ax, matrix, title=title, numbers=False)
+        figure.colorbar(drawn, ax=ax, shrink=0.75)
         edges = [sum(size for _, size in groups[:i]) - 0.5 for i in range(len(groups))]
         centres = [edge + size / 2 for edge, (_, size) in zip(edges, groups)]
         for edge in edges[1:]:

@@ -49,9 +49,9 @@ def masked_with_addition(query, key, key_padding_mask=None, dropout=0.0):
 
 def masked_by_hand(query, key, key_padding_mask=None):
     scores = query @ key.mT / query.shape[-1] ** 0.5
-    powers = (scores - scores.amax(-1, keepdim=True)).exp()
-    if key_padding_mask is not None:
-        powers = powers * ~key_padding_mask[:, None, :]
+    visible = torch.ones_like(scores) if key_padding_mask is None else (~key_padding_mask).float()[:, None, :]
+    highest = (scores - 1e9 * (1 - visible)).amax(-1, keepdim=True)
+    powers = ((scores - highest) * visible).exp() * visible
     return powers / powers.sum(-1, keepdim=True).clamp(min=1e-30)
 
 
@@ -92,9 +92,11 @@ class OneSequenceAtATime(nn.Module):
         results = []
         for b, tokens in enumerate(x):
             scores = self.query(tokens) @ self.key(tokens).T / x.shape[-1] ** 0.5
+            value = self.value(tokens)
             if key_padding_mask is not None:
                 scores[:, key_padding_mask[b]] = -1e30
-            results.append(scores.softmax(-1) @ self.value(tokens))
+                value = value * ~key_padding_mask[b][:, None]
+            results.append(scores.softmax(-1) @ value)
         return torch.stack(results)
 
 
