@@ -1,8 +1,8 @@
 """A check's only window on what the learner wrote: requests go in, plain data comes out.
 
-`Attempt` is what a check holds. `Host` stands where the learner's object is and does what it is asked. Between them
-pass only requests and replies made of plain data (tensors, numbers, strings, lists, tuples, dicts, and the three
-descriptions below), so that the two may stand in different processes: in a notebook they share one, in grading they don't.
+`Attempt` is what a check holds. `Host` stands where the learner's object is and does what it is asked. Between them pass
+only requests and replies made of plain data (tensors, numbers, strings, lists, tuples, dicts, and the descriptions
+below), so that the two may stand in different processes: in a notebook they share one, in grading they don't have to.
 """
 
 import contextlib
@@ -114,7 +114,7 @@ class Attempt:
         return self._request("parameters")
 
     def load(self, state):
-        """Put tensors into the built module's parameters, by name; the names that don't exist or don't fit come back."""
+        """Put tensors into the built module's parameters, by name; returns the names that don't exist or don't fit."""
         return self._request("load", state)
 
     def mode(self, training):

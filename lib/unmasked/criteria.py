@@ -63,7 +63,8 @@ def shaped(value, *, dtype=torch.float32, what="the result", hint="", finite=Tru
     if value.shape != shape:
         swapped = sorted(value.shape) == sorted(shape)
         hint = hint or ("The sizes are right and their order is not." if swapped else "")
-        return Criterion(sentence, False, f"{capital} has shape {tuple(value.shape)} instead of {wanted}. {hint}".strip())
+        text = f"{capital} has shape {tuple(value.shape)} instead of {wanted}. {hint}".strip()
+        return Criterion(sentence, False, text)
     if value.dtype != dtype:
         text = f"{capital} holds {value.dtype} numbers; the inputs call for {dtype}."
         return Criterion(sentence, False, text)

@@ -16,6 +16,7 @@ from unmasked.criteria import Criterion, seeded_inputs
 from unmasked.verdict import Verdict
 
 NOT_ATTEMPTED = "Not attempted yet: the line `raise NotImplementedError()` still runs. Write your code in its place."
+STOOD_IN = "Your `{}` does not pass its own check yet; a right one took its place here."
 UNJUDGED = "The check met a result that it can't make sense of; look at what your code returns."
 
 
@@ -45,8 +46,7 @@ class Exercise:
         """Judge the learner's function or class, or an Attempt that stands for one far away."""
         with _stand_ins(self, attempt) as replaced:
             run = self._run(attempt, seed, self.by_hand)
-        notes = [f"Your `{name}` does not pass its own check yet; a right one took its place here." for name in replaced]
-        return self._verdict(run, seed, tuple(notes))
+        return self._verdict(run, seed, notes=tuple(STOOD_IN.format(name) for name in replaced))
 
     def _run(self, subject, seed, watched):
         attempt = subject if isinstance(subject, Attempt) else Attempt(Host(subject))
@@ -62,7 +62,8 @@ class Exercise:
             except AttemptFailed as failed:
                 failure = failed.reply
             except Exception as error:  # a check is never the reason why a notebook stops
-                criteria.append(Criterion("its result can be judged", False, f"{UNJUDGED} ({type(error).__name__}: {error})"))
+                reason = f"{UNJUDGED} ({type(error).__name__}: {error})"
+                criteria.append(Criterion("its result can be judged", False, reason))
         return _Run(criteria, failure, attempt.trace)
 
     def _verdict(self, run, seed, notes):
@@ -89,7 +90,8 @@ class Exercise:
         if seed not in self._traces:
             self._traces[seed] = {s: self._run(wrong, seed, watched=frozenset()) for s, wrong in self.mistakes.items()}
         for sentence, known in self._traces[seed].items():
-            if not known.finished and len(known.criteria) == len(run.criteria) and _same_replies(known.trace, run.trace):
+            as_far = not known.finished and len(known.criteria) == len(run.criteria)
+            if as_far and _same_replies(known.trace, run.trace):
                 return sentence
         return None
 
@@ -106,7 +108,8 @@ class _Run:
 
     @property
     def not_attempted(self):
-        return bool(len(self.trace) == 1 and self.failure and self.failure.error and self.failure.error.kind == "not attempted")
+        error = self.failure.error if self.failure else None
+        return len(self.trace) == 1 and error is not None and error.kind == "not attempted"
 
     @property
     def what_is_wrong(self):
@@ -150,7 +153,9 @@ def _explain(reply):
 def _stand_ins(exercise, subject):
     """Put right functions in the place of the learner's earlier ones that do not pass; yields the names replaced."""
     namespace, earlier = _namespace(subject), _exercises_in(exercise.check.__module__)
-    mine = {name: namespace[name] for name in exercise.uses if not isinstance(namespace.get(name), (Exercise, NoneType))}
+    known = {name: namespace.get(name) for name in exercise.uses}
+    # In a check module, where known mistakes live, these names are the checks themselves.
+    mine = {name: function for name, function in known.items() if not isinstance(function, (Exercise, NoneType))}
     replaced = [name for name, function in mine.items() if not earlier[name](function).passed]
     namespace.update({name: exercise.uses[name] for name in replaced})
     try:

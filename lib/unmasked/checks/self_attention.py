@@ -312,12 +312,14 @@ def _unscaled(query, key, key_padding_mask=None):
     uses={"similarity_scores": lambda query, key: query @ key.mT, "attention_weights": _by_hand},
     mistakes={
         "It fails without a mask: `key_padding_mask=None` means that no key is hidden.": _mask_required,
-        "The mask has no effect. (`masked_fill` changes nothing by itself: it returns a new tensor.)": _with_mask(lambda mask: torch.zeros_like(mask)),
+        "The mask has no effect. (`masked_fill` changes nothing by itself: it returns a new tensor.)": (
+            _with_mask(lambda mask: torch.zeros_like(mask))
+        ),
         "Your mask is inverted: True marks padding, which must be hidden.": _with_mask(lambda mask: ~mask),
         "You hide keys after the softmax, so that the other weights no longer sum to 1; hide their scores before it.": (
             _masked_after
         ),
-        "You set hidden scores to 0 (or nearly, as 1e-9 is), an ordinary score; use one that the softmax turns into 0.": (
+        "You set hidden scores to 0 (or nearly: 1e-9), an ordinary score; use one that the softmax turns into 0.": (
             _filled(0.0)
         ),
         "Your hidden scores are not low enough: hidden keys still get a little weight.": _filled(-10.0),
@@ -329,8 +331,8 @@ def _unscaled(query, key, key_padding_mask=None):
         ),
         "Your scores are not divided by the square root of d_k.": _unscaled,
         "Your mask (B, S) lacks the axis of the queries: it must line up with scores of shape (B, Q, S).": _unaligned,
-        "You hide the weights after a softmax that counted the padding, and stretch the rest to a sum of 1: a loud padding "
-        "vector still drowns the others.": _stretched,
+        "You hide weights after a softmax that counted the padding, and stretch the rest to a sum of 1: a loud "
+        "padding vector still drowns the others.": _stretched,
         "Your hidden scores are not low enough: where the visible ones are very low too, padding takes their weight.": (
             lambda q, k, mask=None: _masked(_filled(-10.0)(q, k, mask), mask)
         ),
@@ -468,8 +470,8 @@ def _right(self, x, mask=None):
         "Your `__init__` does not call `super().__init__()` first, and without it a module can't hold parameters.": (
             _WithoutInit
         ),
-        "PyTorch finds no matrices in your module: assign each `nn.Linear` to an attribute of `self` in `__init__`, not in "
-        "a plain list and not in `forward`.": _UnregisteredMatrices,
+        "PyTorch finds no matrices in your module: assign each `nn.Linear` to an attribute of `self` in `__init__`, "
+        "not in a plain list and not in `forward`.": _UnregisteredMatrices,
         "Query and key are one and the same matrix; each needs an `nn.Linear` of its own.": _Shared,
         "A query whose tokens are all hidden gets NaN; use `masked_attention_weights`.": _variation(_nan_where_hidden),
         "Your linear maps have a bias; here they are matrices only: `bias=False`.": _variation(_right, bias=True),
@@ -511,8 +513,8 @@ def SelfAttention(attempt):
     yield holds(
         not unfit,
         "its (D, D) matrices are `query.weight`, `key.weight` and `value.weight`",
-        f"Its parameters are {', '.join(names) or 'none'}; there must be three `nn.Linear(d_model, d_model, bias=False)`, "
-        "called query, key and value.",
+        f"Its parameters are {', '.join(names) or 'none'}; there must be three "
+        "`nn.Linear(d_model, d_model, bias=False)`, called query, key and value.",
     )
     yield holds(
         not any(name.endswith("bias") for name in names),
