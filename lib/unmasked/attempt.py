@@ -1,7 +1,7 @@
 """A check's only window on what the learner wrote: requests go in, plain data comes out.
 
-`Attempt` is what a check holds. `Host` stands where the learner's object is and does what it is asked. Between them pass
-only requests and replies made of plain data (tensors, numbers, strings, lists, tuples, dicts, and the descriptions
+`Attempt` is what a check holds. `Host` stands where the learner's object is and does what it is asked. Between them
+pass only requests and replies made of plain data (tensors, numbers, strings, lists, tuples, dicts, and the descriptions
 below), so that the two may stand in different processes: in a notebook they share one, in grading they don't have to.
 """
 
