@@ -14,7 +14,8 @@ B, T, D, HEADS, HIDDEN = 3, 5, 8, 2, 14
 
 def _fits(module, state):
     """Puts `state` into the module: the criterion that its parameters have these names and sizes."""
-    sentence = "it has the parameters " + ", ".join(f"`{name}`" for name in state)
+    layers = dict.fromkeys(name.split(".")[0] for name in state)
+    sentence = f"{' and '.join(f'`{layer}`' for layer in layers)} have weights and biases of the right sizes"
     unfit = module.load(state)
     if not unfit:
         return holds(True, sentence, "")
@@ -573,7 +574,7 @@ def EncoderBlock(attempt):
     yield close(
         result,
         layer(x),
-        "pre-norm: it equals nn.TransformerEncoderLayer(norm_first=True)",
+        "pre-norm: it equals `nn.TransformerEncoderLayer(norm_first=True)`",
         "With the same weights, the result is not x = x + attention(norm(x)), then x + feed_forward(norm(x)).",
         earns=1,
     )
@@ -595,12 +596,12 @@ def EncoderBlock(attempt):
     layer = _layer(pre_norm=False)
     attention, feed_forward, norms = _parts_of(layer)
     post = attempt.build(attention, feed_forward, D, pre_norm=False)
-    yield _fits(post, norms)
+    post.load(norms)
     post.mode(training=False)
     yield close(
         post(x, mask) * visible,
         layer(x, src_key_padding_mask=mask) * visible,
-        "post-norm: it equals nn.TransformerEncoderLayer(norm_first=False)",
+        "post-norm: it equals `nn.TransformerEncoderLayer(norm_first=False)`",
         "With `pre_norm=False`, the result is not x = norm(x + attention(x)), then norm(x + feed_forward(x)).",
         earns=1,
     )
@@ -747,7 +748,7 @@ def Encoder(attempt):
     yield close(
         result,
         oracle(x),
-        "it equals nn.TransformerEncoder with the same weights",
+        "it equals `nn.TransformerEncoder` with the same weights",
         "The result is not that of the blocks one after the other, and then the norm.",
         earns=1,
     )
