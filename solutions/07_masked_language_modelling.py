@@ -76,9 +76,9 @@ def choose_positions(tokens, special_ids, rate, generator=None):
 checks.choose_positions(choose_positions)
 
 # %%
-verses = encode_rows(tokenizer, corpus.train[:3], 20)  # one verse a row, padded: (3, T)
+verses = encode_rows(tokenizer, corpus.train[:3], 17)  # one verse a row, cut or padded: (3, T)
 with once_done("choose_positions"):
-    chosen = choose_positions(verses, SPECIAL_IDS, 0.15, torch.Generator().manual_seed(3))
+    chosen = choose_positions(verses, SPECIAL_IDS, 0.15, torch.Generator().manual_seed(2))
     pictures.chosen_text(tokenizer, verses, chosen)
 
 # %% [markdown]
@@ -129,7 +129,7 @@ def fixed_masks(rows, vocab_size, rate=0.15, seed=0):
 
 
 with once_done("mask_tokens, after choose_positions"):
-    inputs, labels = fixed_masks(verses, recipe.vocab_size, rate=0.4)
+    inputs, labels = fixed_masks(verses, recipe.vocab_size, rate=0.3, seed=4)
     pictures.masked_text(tokenizer, verses, inputs, labels, MASK)
 
 # %% [markdown]
@@ -375,32 +375,34 @@ def watch(log):
 
 
 # %% [markdown]
-# The loop is lesson 06's; masks, loss and schedule are yours. It takes about three minutes on two cores. Stop it with ■
-# whenever you like: run the cell again, and it goes on from its checkpoint. How long it takes depends on your machine,
-# what it learns on the number of steps.
+# The loop and its optimizers are lesson 06's; masks, loss and schedule are yours. It takes about three minutes on two
+# cores. Stop it with ■ whenever you like: run the cell again, and it goes on from its last checkpoint. What it learns
+# depends on the number of steps, how long that takes on your machine; with `minutes=3` the clock ends it instead.
 
 # %% tags=["varies"]
 torch.set_num_threads(min(4, torch.get_num_threads()))  # more do not help a small model
 exercises = choose_positions, mask_tokens, MaskedLMHead, masked_lm_loss, held_out_loss, learning_rate
 if trained := widgets.ready(checks, *exercises):
-    print(f"{recipe.steps:,} steps of {recipe.batch} rows on the {device.type}, {torch.get_num_threads()} threads")
+    print(f"{recipe.steps:,} steps of {recipe.batch} rows on {device.type}, {torch.get_num_threads()} threads")
     model, measured = build_model(recipe), fixed_masks(held_out[:128], recipe.vocab_size)
     model.head.decoder.bias.data = shares.log()
     shuffled = shuffle_context(*measured)
     curve = pictures.LossCurve(recipe.steps, {"all tokens alike, ln V": uniform, "unigram": unigram})
     checkpoint = f"checkpoints/07_{budget}_{recipe.steps}_steps.pt"  # delete it to start afresh
-    yours = {"corrupt": corrupt, "loss": masked_lm_loss, "schedule": learning_rate}
-    log = pretrain(model, train, recipe, device, checkpoint, watch, log_every=max(10, recipe.steps // 40), **yours)
+    log = pretrain(
+        model, train, recipe, device, checkpoint, watch, log_every=max(10, recipe.steps // 40), save_every=50,
+        minutes=None, corrupt=corrupt, loss=masked_lm_loss, schedule=learning_rate,
+    )  # fmt: skip
     curve(log)
 
 # %% [markdown]
-# **The plateau.** At first the loss hardly leaves the unigram line. Which words are around a blank helps a little, and
-# that is all a bag of words can give. To do better, attention must find out *where* the neighbours stand, which takes
-# two matrices that fit each other before either is of use: a long flat stretch.
+# **The plateau.** At first the loss stays close to the unigram line. Which words stand around a blank helps a little,
+# and no bag of words can give more. To do better, attention must find out *where* they stand, and that takes matrices
+# that fit each other before any of them is of use. It can take long: with AdamW alone and batches of 32 rows, this
+# model left the plateau after 700 steps.
 #
-# **The break.** Where the orange curve leaves the blue one, the order of the words begins to count, and there the loss
-# breaks off. From then on a shuffled text is worse than no text. People who stop on the plateau, with a small batch, a
-# low rate or little time, believe that their model can't learn.
+# **The break.** Where the orange curve leaves the blue one, the order of the words begins to count, and the loss breaks
+# off. Soon a shuffled text is worse than none. Who stops before that believes that the model can't learn.
 
 # %% tags=["varies"]
 @torch.no_grad()
@@ -445,7 +447,7 @@ def fill_in(text, top=5):
 
 
 if trained:
-    texts = ["Then the ___ said to his servants,", "Then the ___ of Israel said to him,"]
+    texts = [f"He came out of the ___ of {name}." for name in ("Egypt", "Yahweh", "Israel")]
     pictures.fillings({text: fill_in(text)[0] for text in texts})
 
 # %% [markdown]
@@ -490,14 +492,14 @@ if trained:
 
 # %% tags=["varies"]
 if trained:
-    widgets.fill_in_the_blank(fill_in, "The king of ___ said to his ___, “Go up to the house of Yahweh.”")
+    widgets.fill_in_the_blank(fill_in, "In the ___ year of the king, the word of ___ came to me.")
 
 # %% [markdown]
 # ### What it can't do
 #
-# It has read one book, and of that it knows how words follow one another. It has never seen the world, nor most words,
-# and it doesn't calculate; asked anyway, it answers as if it were a verse. Nor does it know that it doesn't know: look
-# at the probabilities.
+# It has read one book, and knows how words follow one another there. It has seen nothing of the world, doesn't
+# calculate, and doesn't know most words. Asked anyway, it says what a verse would. It always says something: a low
+# probability of the first guess is the only sign that it doesn't know.
 
 # %% tags=["varies"]
 if trained:

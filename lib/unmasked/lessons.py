@@ -30,6 +30,7 @@ BUILT_IN = {
     "multi_head": 3,
     "embeddings": 4,
     "encoder": 5,
+    "recipe": 6,
     "training": 6,
     "masking": 7,
     "masked_lm": 7,

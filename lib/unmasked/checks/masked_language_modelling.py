@@ -108,6 +108,13 @@ def _which_special(tokens, chosen):
     return PADDING if found == {"[PAD]"} else ALL_SPECIAL
 
 
+def _why_rows_are_alike(counts):
+    """The sentence for rows of which few differ, from the number chosen in each."""
+    if not counts.any():
+        return "No token is chosen at all."
+    return WHOLE_ROWS if ((counts == 0) | (counts == LONG)).all() else SAME_COLUMNS
+
+
 @exercise(
     points=2,
     mistakes={
@@ -155,11 +162,10 @@ def choose_positions(attempt):
         _which_special(tokens, chosen),
     )
     counts = chosen[:ROWS].sum(-1)
-    yield holds(counts.any(), "some tokens are chosen", "No token is chosen at all.")
     yield holds(
         len(chosen[:ROWS].unique(dim=0)) > 0.9 * ROWS,
         "every row has its own choice",
-        WHOLE_ROWS if ((counts == 0) | (counts == LONG)).all() else SAME_COLUMNS,
+        _why_rows_are_alike(counts),
     )
     long, short = chosen[:ROWS][ordinary[:ROWS]], chosen[ROWS:][ordinary[ROWS:]]
     share = long.float().mean().item()
@@ -288,6 +294,26 @@ def _what_became(share, kept):
     return f"{share:.1%} of the chosen tokens become [MASK] instead of 80 %, and {kept:.1%} stay instead of 10 %."
 
 
+def _what_stayed(kept, random):
+    """The sentence for shares of kept and random tokens that are not 10 % each."""
+    if random < 0.005:
+        return NO_RANDOM
+    if kept < 0.02:
+        return NONE_KEPT
+    if random < 0.04:
+        return TENTH_OF_REST
+    return f"{kept:.1%} of the chosen tokens stay and {random:.1%} become random; both should be 10 %."
+
+
+def _what_was_drawn(drawn, ordinary):
+    """The sentence for random tokens that are not all of the ordinary ones."""
+    if len(drawn) < 2:
+        return ONE_RANDOM
+    if ordinary - drawn == {V - 1}:
+        return LAST_MISSING
+    return f"Of the ordinary ids, these are never drawn: {sorted(ordinary - drawn)[:5]}."
+
+
 @exercise(
     points=3,
     mistakes={
@@ -358,33 +384,15 @@ def mask_tokens(attempt):
     )
     specials = torch.isin(random, torch.tensor(FIRST))
     yield holds(not specials.any(), "no random token is a special one", SPECIAL_DRAWN, received=random[specials][:8])
-    yield holds(
-        len(random) > 0.005 * count,
-        "some become a random token",
-        NO_RANDOM,
-    )
     itself = 0.1 / (V - len(FIRST))  # a random token may be the one that stood there, unless the learner sees to it
     yield holds(
         any(_near(shares[1] - more, 0.1, count) for more in (0, itself)),
         "10 % stay as they are, and 10 % become a random token",
-        NONE_KEPT
-        if shares[1] < 0.02
-        else TENTH_OF_REST
-        if len(random) < 0.04 * count
-        else (
-            f"{shares[1]:.1%} of the chosen tokens stay and {len(random) / count:.1%} become random; "
-            "both should be 10 %."
-        ),
+        _what_stayed(shares[1], len(random) / count),
         earns=1,
     )
-    drawn = set(random.tolist())
-    yield holds(len(drawn) > 1, "the random tokens are not all the same", ONE_RANDOM)
-    missing = sorted(set(range(len(FIRST), V)) - drawn)
-    yield holds(
-        not missing and drawn < set(range(V)),
-        "every ordinary token can come in",
-        LAST_MISSING if missing == [V - 1] else f"Some ordinary tokens are never drawn: {missing[:5]} ...",
-    )
+    drawn, ordinary = set(random.tolist()), set(range(len(FIRST), V))
+    yield holds(drawn == ordinary, "every ordinary token can come in", _what_was_drawn(drawn, ordinary))
     yield _repeats(result, attempt(tokens, chosen, MASK_ID, FIRST, V, Generator(1)))
     yield _differs(result, attempt(tokens, chosen, MASK_ID, FIRST, V, Generator(2)))
     nothing = attempt(tokens, torch.zeros_like(chosen), MASK_ID, FIRST, V, Generator(1))

@@ -128,11 +128,11 @@ class LossCurve:
         if breaks:
             ax.axvline(breaks, color=GREEN, lw=1)
             ax.text(
-                breaks, 0.03, f" order counts\n from step {breaks}", color=GREEN, transform=ax.get_xaxis_transform()
+                breaks, 0.03, f"  order counts\n  from step {breaks}", color=GREEN, transform=ax.get_xaxis_transform()
             )
         ax.set(xlabel="step", ylabel="loss (nats)", xlim=(0, self.steps), ylim=(1.8, max(self.lines.values()) + 0.6))
         ax.set_title(f"step {log[-1]['step']:,} of {self.steps:,}")
-        ax.legend(loc="lower left")
+        ax.legend(loc="center right", bbox_to_anchor=(1, 0.52), frameon=False)
         last = ", ".join(f"{name} {log[-1][name]:.2f}" for name in ("loss", "held_out", "shuffled") if name in log[-1])
         return image(figure, f"Loss curve up to step {log[-1]['step']}: {last}.")
 
