@@ -63,8 +63,8 @@ def _side_by_side(criterion):
     if isinstance(expected, torch.Tensor) and isinstance(received, torch.Tensor) and expected.shape == received.shape:
         expected, received, wrong, where = _worst_slice(expected.detach(), received.detach())
     shown = [
-        f'<div style="margin-right:28px"><div style="opacity:.75">{name}</div>{_value(value, wrong)}</div>'
-        for name, value in ((f"expected{where}", expected), (f"received{where}", received))
+        f'<div style="margin-right:28px"><div style="opacity:.75">{name}{where}</div>{_value(value, framed)}</div>'
+        for name, value, framed in (("expected", expected, None), ("received", received, wrong))
         if value is not None
     ]
     return f'<div style="display:flex;flex-wrap:wrap;margin-top:6px">{"".join(shown)}</div>'
@@ -78,7 +78,7 @@ def _worst_slice(expected, received):
         worst = torch.unravel_index(gap.argmax(), gap.shape)[:-2]
         index = tuple(int(i) for i in worst)
         expected, received, gap = expected[index], received[index], gap[index]
-        where = f" [{', '.join(map(str, index))}]"
+        where = f" at [{', '.join(map(str, index))}]"
     return expected, received, gap > 1e-4 * (1 + expected.double().abs()), where
 
 

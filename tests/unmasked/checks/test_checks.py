@@ -28,17 +28,17 @@ MISTAKES = [
 ]
 
 
-def variants_of(lesson):
-    path = VARIANTS_FOLDER / f"{lesson.topic}.py"
-    return runpy.run_path(str(path))["VARIANTS"] if path.exists() else {}
+SOLUTIONS = {lesson: runpy.run_path(str(VARIANTS_FOLDER / f"{lesson.topic}.py")) for lesson in LESSONS}
 
 
-VARIANTS = [
-    pytest.param(exercises_of(lesson)[name], right, id=f"{lesson.number:02d}-{name}-{label}")
-    for lesson in LESSONS
-    for name, labelled in variants_of(lesson).items()
-    for label, right in labelled.items()
-]
+def labelled(table):
+    """A test case for each entry of a table (exercise -> label -> solution) in the folder of variants."""
+    return [
+        pytest.param(exercises_of(lesson)[name], solution, label, id=f"{lesson.number:02d}-{name}-{label}")
+        for lesson in LESSONS
+        for name, entries in SOLUTIONS[lesson].get(table, {}).items()
+        for label, solution in entries.items()
+    ]
 
 
 @pytest.mark.parametrize("exercise, sentence, wrong", MISTAKES)
@@ -53,17 +53,22 @@ def test_a_known_mistake_is_rejected_with_other_inputs_too(exercise, sentence, w
     assert not exercise(wrong, seed=1).passed
 
 
-@pytest.mark.parametrize("exercise, right", VARIANTS)
-def test_a_right_solution_passes_however_it_is_written(exercise, right):
+@pytest.mark.parametrize("exercise, wrong, words", labelled("REWRITTEN_MISTAKES"))
+def test_a_known_mistake_is_named_when_other_code_makes_it(exercise, wrong, words):
+    diagnosis = exercise(wrong).diagnosis
+    assert words in diagnosis and diagnosis in exercise.mistakes
+
+
+@pytest.mark.parametrize("exercise, right, label", labelled("VARIANTS"))
+def test_a_right_solution_passes_however_it_is_written(exercise, right, label):
     verdict = exercise(right)
     assert verdict.passed, str(verdict)
 
 
-@pytest.mark.parametrize("exercise, right", VARIANTS)
-def test_a_right_solution_passes_with_other_inputs_too(exercise, right):
-    for seed in (1, 2):
-        verdict = exercise(right, seed=seed)
-        assert verdict.passed, str(verdict)
+@pytest.mark.parametrize("exercise, right, label", labelled("VARIANTS"))
+def test_a_right_solution_passes_with_other_inputs_too(exercise, right, label):
+    verdict = exercise(right, seed=1)
+    assert verdict.passed, str(verdict)
 
 
 @pytest.mark.parametrize("lesson, exercise", EXERCISES)
@@ -73,7 +78,7 @@ def test_an_exercise_has_at_least_five_known_mistakes(lesson, exercise):
 
 @pytest.mark.parametrize("lesson, exercise", EXERCISES)
 def test_an_exercise_has_at_least_three_right_variants(lesson, exercise):
-    assert len(variants_of(lesson).get(exercise.name, ())) >= 3
+    assert len(SOLUTIONS[lesson]["VARIANTS"].get(exercise.name, ())) >= 3
 
 
 def raises_not_implemented(*args, **kwargs):

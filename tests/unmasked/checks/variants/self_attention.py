@@ -128,3 +128,65 @@ VARIANTS = {
         "one sequence at a time": OneSequenceAtATime,
     },
 }
+
+
+def mask_inverted(query, key, key_padding_mask=None):
+    scores = torch.bmm(query, key.transpose(1, 2)) / math.sqrt(key.shape[-1])
+    if key_padding_mask is not None:
+        scores = torch.where(key_padding_mask[:, None, :], scores, torch.tensor(-1e9))
+        return scores.softmax(-1) * key_padding_mask[:, None, :]
+    return scores.softmax(-1)
+
+
+def mask_not_assigned(query, key, key_padding_mask=None):
+    scores = query @ key.mT / key.shape[-1] ** 0.5
+    if key_padding_mask is not None:
+        scores.masked_fill(key_padding_mask[:, None, :], -torch.inf)
+    return torch.softmax(scores, dim=2)
+
+
+def mask_of_minus_infinity(query, key, key_padding_mask=None):
+    scores = torch.einsum("bqk,bsk->bqs", query, key) * key.shape[-1] ** -0.5
+    if key_padding_mask is not None:
+        scores = scores + torch.zeros(key.shape[:2]).masked_fill(key_padding_mask, -torch.inf).unsqueeze(1)
+    return scores.softmax(-1)
+
+
+class Unscaled(nn.Module):
+    def __init__(self, d_model):
+        super().__init__()
+        self.query = nn.Linear(d_model, d_model, bias=False)
+        self.key = nn.Linear(d_model, d_model, bias=False)
+        self.value = nn.Linear(d_model, d_model, bias=False)
+
+    def forward(self, x, key_padding_mask=None):
+        scores = torch.einsum("bqd,bsd->bqs", self.query(x), self.key(x))
+        if key_padding_mask is not None:
+            scores = scores.masked_fill(key_padding_mask.unsqueeze(1), -1e9)
+        return torch.bmm(torch.softmax(scores, 2), self.value(x))
+
+
+# The same mistakes as in the checks' tables, made by other code.
+REWRITTEN_MISTAKES = {
+    "similarity_scores": {
+        "rows are keys and your columns": lambda query, key: torch.einsum("bqk,bsk->bsq", query, key),
+        "cosine similarity": lambda query, key: nn.functional.cosine_similarity(query[:, :, None], key[:, None], dim=-1),
+        "not transposed": lambda query, key: torch.bmm(query, key),
+    },
+    "attention_weights": {
+        "not divided by the square root": lambda query, key: nn.Softmax(dim=2)(torch.bmm(query, key.transpose(1, 2))),
+        "softmax runs over the queries": lambda query, key: (
+            torch.softmax(torch.einsum("bqk,bsk->bqs", query, key) / math.sqrt(key.shape[2]), dim=1)
+        ),
+        "to the most similar key": lambda query, key: (query @ key.mT).eq((query @ key.mT).amax(-1, keepdim=True)).float(),
+    },
+    "weighted_average": {
+        "divide by the number of keys": lambda weights, value: (weights[..., None] * value[:, None]).mean(2),
+    },
+    "masked_attention_weights": {
+        "inverted": mask_inverted,
+        "has no effect": mask_not_assigned,
+        "gets NaN": mask_of_minus_infinity,
+    },
+    "SelfAttention": {"not divided by the square root": Unscaled},
+}
