@@ -9,6 +9,8 @@
 # 3.2.2). It takes about 60 minutes.
 
 # %%
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -62,8 +64,10 @@ pictures.seesaw(shares, [lost(before, mix) for mix in mixes], [lost(after, mix) 
 # Head $h$ gets the columns from $hK$ to $(h+1)K$ of every token. To let matrix products run over tokens, the heads
 # move in front of them. Shapes: (B, T, D) → (B, H, T, K).
 #
-# <details><summary>Hint 1</summary>Two steps: cut the last axis in two, then swap two axes. Which shape stands between?</details>
-# <details><summary>Hint 2</summary>Between them stands (B, T, H, K). <code>x.unflatten(axis, sizes)</code> cuts an axis; <code>transpose</code> swaps two.</details>
+# <details><summary>Hint 1</summary>Two steps: cut the last axis in two, then swap two axes. Which shape stands
+# between?</details>
+# <details><summary>Hint 2</summary>Between them stands (B, T, H, K). <code>x.unflatten(axis, sizes)</code> cuts an
+# axis; <code>transpose</code> swaps two.</details>
 
 # %% exercise="split_heads"
 def split_heads(x, heads):
@@ -80,19 +84,20 @@ checks.split_heads(split_heads)
 # A `reshape` straight to (B, H, T, K) gives the right shape as well, and the wrong numbers. Follow the colours:
 
 # %%
-with once_done("split_heads"):
+with once_done("exercise 3.1"):
     pictures.cut(split_heads)
 
 # %% [markdown]
 # The reshape reads the memory in order and starts a new row every K numbers, so the "tokens" of a head are scraps of
-# several words. No error is raised, and a model trains on it, badly.
+# several words.
 #
 # ### Exercise 3.2 · Merge the heads (about 5 min)
 #
 # The way back: the heads stand side by side again, each in its old columns. Shapes: (B, H, T, K) → (B, T, D).
 #
 # <details><summary>Hint 1</summary>Undo the two steps of the split, the last one first.</details>
-# <details><summary>Hint 2</summary>Swap T and H back, then <code>flatten</code> from the axis of the heads on.</details>
+# <details><summary>Hint 2</summary>Swap T and H back, then <code>flatten</code> from the axis of the heads
+# on.</details>
 
 # %% exercise="merge_heads"
 def merge_heads(x):
@@ -106,7 +111,7 @@ def merge_heads(x):
 checks.merge_heads(merge_heads)
 
 # %%
-with once_done("split_heads, then merge_heads"):
+with once_done("exercises 3.1 and 3.2"):
     pictures.joined(merge_heads)
     x = torch.randn(2, 5, 12)
     print("merging undoes splitting:", torch.equal(merge_heads(split_heads(x, 3)), x))
@@ -123,8 +128,10 @@ with once_done("split_heads, then merge_heads"):
 # where $q_h$, $k_h$, $v_h$ are columns $hK$ to $(h+1)K$ of query, key and value. Compute one head after another and
 # join the results along the last axis. Shapes: three times (B, T, D) → (B, T, D).
 #
-# <details><summary>Hint 1</summary><code>masked_attention_weights</code> works on any width; hand it one head's columns, <code>query[..., start:end]</code>.</details>
-# <details><summary>Hint 2</summary>Collect the heads' results in a list, and let <code>torch.cat</code> join them at the end.</details>
+# <details><summary>Hint 1</summary><code>masked_attention_weights</code> works on any width; hand it one head's
+# columns, <code>query[..., start:end]</code>.</details>
+# <details><summary>Hint 2</summary>Collect the heads' results in a list, and let <code>torch.cat</code> join them at
+# the end.</details>
 
 # %% exercise="heads_in_a_loop"
 def heads_in_a_loop(query, key, value, heads):
@@ -147,7 +154,7 @@ checks.heads_in_a_loop(heads_in_a_loop)
 # Heads don't see one another. Change head 1's columns everywhere in the input; what changes in the result?
 
 # %%
-with once_done("heads_in_a_loop"):
+with once_done("exercise 3.3"):
     x = torch.randn(1, 5, 12)
     changed = x.clone()
     changed[:, :, 4:8] = torch.randn(1, 5, 4)  # head 1 of 3
@@ -164,7 +171,8 @@ with once_done("heads_in_a_loop"):
 # Careful: its mask is True where a key *may be seen*, and must line up with the scores, (B, H, T, T).
 #
 # <details><summary>Hint 1</summary>Split all three, attend, merge.</details>
-# <details><summary>Hint 2</summary>The mask lacks the axes of heads and queries. <code>None</code> as an index makes an axis of size 1; <code>~</code> swaps True and False.</details>
+# <details><summary>Hint 2</summary>The mask lacks the axes of heads and queries. <code>None</code> as an index makes
+# an axis of size 1; <code>~</code> swaps True and False.</details>
 
 # %% exercise="heads_at_once"
 def heads_at_once(query, key, value, heads, key_padding_mask=None):
@@ -183,7 +191,7 @@ checks.heads_at_once(heads_at_once)
 # Both give the same numbers. The loop pays for each head; at once, they are one more axis of the same product.
 
 # %% tags=["varies", "nbval-ignore-output"]
-with once_done("heads_in_a_loop, then heads_at_once"):
+with once_done("exercises 3.3 and 3.4"):
     query, key, value = torch.randn(3, 2, 5, 12)
     loop, once = (attend(query, key, value, 3) for attend in (heads_in_a_loop, heads_at_once))
     print("in a loop and at once the same:", torch.allclose(loop, once, atol=1e-6))
@@ -205,8 +213,10 @@ with once_done("heads_in_a_loop, then heads_at_once"):
 # these names); each is an `nn.Linear` from D to D, with bias. Heads that don't divide the width: raise a `ValueError`.
 # Shapes: (B, T, D), (B, T) → (B, T, D).
 #
-# <details><summary>Hint 1</summary>D to D, not D to K: one layer makes the queries of all heads, side by side.</details>
-# <details><summary>Hint 2</summary><code>forward</code>: three projections of x, then <code>heads_at_once</code>, then the fourth layer.</details>
+# <details><summary>Hint 1</summary>D to D, not D to K: one layer makes the queries of all heads, side by
+# side.</details>
+# <details><summary>Hint 2</summary><code>forward</code>: three projections of x, then <code>heads_at_once</code>,
+# then the fourth layer.</details>
 
 # %% exercise="MultiHeadAttention"
 class MultiHeadAttention(nn.Module):
@@ -243,7 +253,7 @@ checks.MultiHeadAttention(MultiHeadAttention)
 # matrix, stacked.
 
 # %%
-with once_done("MultiHeadAttention"):
+with once_done("exercise 3.5"):
     x, padding = torch.randn(2, 5, 12), torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
     for heads in (1, 2, 3, 12):
         mine, pytorchs = MultiHeadAttention(12, heads), nn.MultiheadAttention(12, heads, batch_first=True)
@@ -252,13 +262,14 @@ with once_done("MultiHeadAttention"):
         pytorchs.in_proj_bias.data = torch.cat([layer.bias for layer in inputs]).detach()
         pytorchs.out_proj.load_state_dict(mine.output.state_dict())
         expected, _ = pytorchs(x, x, x, key_padding_mask=padding)
-        print(f"{heads:2} heads, same as PyTorch's:", torch.allclose(mine(x, padding), expected, atol=1e-6))
+        print(f"heads: {heads:2}, same as PyTorch's:", torch.allclose(mine(x, padding), expected, atol=1e-6))
 
 # %% [markdown]
 # ## Do heads share out the work?
 #
 # Back to the seesaw. Six people sit in a circle. Each carries eight random numbers and knows its own place; each must
-# say what *both* neighbours carry. Does learning find a head for each?
+# say what *both* neighbours carry. Does learning find a head for each? We train one head and two, and beside them two
+# heads that are cut and joined by `reshape` alone.
 
 # %%
 def circle(batch, people=6, width=32):
@@ -287,35 +298,34 @@ def learn(model, loss_of, steps):
     return losses
 
 
-# %% tags=["varies", "nbval-ignore-output"]
-with once_done("MultiHeadAttention"):
-    models = {heads: MultiHeadAttention(32, heads) for heads in (1, 2)}
-    curves = {heads: learn(model, neighbours_missed, steps=300) for heads, model in models.items()}
-    pictures.losses({f"{heads} head{'s' * (heads > 1)}": curve for heads, curve in curves.items()}, bound=0.5)
+# %%
+@torch.no_grad()
+def weights_in(attention, x, heads):
+    """The attention weights in every head of a module.  (B, T, D) -> (B, H, T, T)"""
+    return masked_attention_weights(split_heads(attention.query(x), heads), split_heads(attention.key(x), heads))
 
-# %% [markdown]
-# Both models have the same layers and the same number of weights. One head runs into the floor that we measured, ½;
-# two heads go to 0. Now look at their weights:
 
 # %% tags=["varies", "nbval-ignore-output"]
-with once_done("split_heads, then MultiHeadAttention"):
+with once_done("exercises 3.1 and 3.5"):
+    models = {"1 head": MultiHeadAttention(32, 1), "2 heads": MultiHeadAttention(32, 2)}
+    models["2 heads, by reshape alone"] = pictures.ByReshape(32, 2)
+    pictures.losses({name: learn(model, neighbours_missed, steps=300) for name, model in models.items()}, bound=0.5)
     x, _ = circle(1)
-    one, two = (
-        masked_attention_weights(split_heads(model.query(x), heads), split_heads(model.key(x), heads))[0]
-        for heads, model in models.items()
-    )
-    titles = ["the only head", "head 0 of 2", "head 1 of 2"]
-    pictures.heads_side_by_side(torch.cat([one, two]), titles, xlabel="place looked at", ylabel="place")
+    weights = torch.cat([weights_in(models["1 head"], x, 1)[0], weights_in(models["2 heads"], x, 2)[0]])
+    titles = ["1 head", "2 heads: head 0", "2 heads: head 1"]
+    pictures.heads_side_by_side(weights, titles, xlabel="place looked at", ylabel="place")
 
 # %% [markdown]
-# The only head sits on the fence, about half and half. Of the two, one looks at the neighbour before and the other at
-# the one after. Nobody assigned them: only the loss did.
-#
+# All three have the same number of weights. One head runs into the floor that we measured, ½: it sits on the fence,
+# about half and half. Two heads go to 0: one looks at the neighbour before, the other at the one after. Nobody assigned
+# them; a smaller loss did. The reshape learns too, without any error, and gets stuck.
+
+# %% [markdown]
 # ## What heads see in real text
 #
 # Does this happen with language too? Take 6,000 verses of the World English Bible (public domain), hide some of the
-# words, and let one layer of *your* attention, with four heads, guess them. (Lesson 07 does this properly.) Three in ten
-# words are hidden, the loss is over these alone, and training takes about 15 seconds on a laptop.
+# words, and let one layer of *your* attention, with four heads, guess them. Three in ten words are hidden, the loss is
+# over these alone, and training takes about 15 seconds on a laptop. (Lesson 07 does all this properly.)
 
 # %%
 from nanobert.tokenizer import MASK, pack_rows, train_tokenizer
@@ -339,14 +349,14 @@ class Guesser(nn.Module):
         nn.init.normal_(self.word.weight, std=0.1)
 
     def vectors(self, tokens):
-        return self.word(tokens) + self.place
+        return self.word(tokens) + self.place[: tokens.shape[1]]
 
     def forward(self, tokens):
         x = self.vectors(tokens)
         return self.score(x + self.attention(x))
 
 
-# %% tags=["varies", "nbval-ignore-output"]
+# %%
 def words_missed(model):
     tokens = rows[torch.randint(len(rows), (64,))]
     hidden = torch.rand(tokens.shape) < 0.3
@@ -354,41 +364,49 @@ def words_missed(model):
     return F.cross_entropy(scores[hidden], tokens[hidden])
 
 
-with once_done("MultiHeadAttention"):
+@functools.cache  # trained at the first call only
+def trained_guesser():
     guesser = Guesser()
     curve = learn(guesser, words_missed, steps=600)
     print(f"loss: {curve[0]:.1f} at the start, {sum(curve[-50:]) / 50:.1f} at the end")
+    return guesser
 
-# %% tags=["varies", "nbval-ignore-output"]
-@torch.no_grad()
-def looks(tokens):
-    """Where the heads of the guesser look.  (B, T) -> (B, H, T, T)"""
-    x, attention = guesser.vectors(tokens), guesser.attention
-    return masked_attention_weights(split_heads(attention.query(x), 4), split_heads(attention.key(x), 4))
-
-
-with once_done("split_heads, then MultiHeadAttention"):
-    sample = rows[:500].clone()
-    sample[:, 6] = MASK  # hide the middle word of 500 rows, and average where the heads look from there
-    pictures.by_distance(looks(sample)[:, :, 6].mean(dim=0), place=6)
 
 # %% [markdown]
-# These weights were learned, not designed, and they differ from run to run; but in every run we have seen, one head
-# looks at the word just before the gap and another at the word just after it. BERT, with 144 heads, has such heads too
-# (Clark et al. 2019, "What Does BERT Look At?", section 3.1).
-#
-# See it in one sentence. Tab to a slider and use the arrow keys: the first hides another word, the second picks a head.
+# Hide the middle word of 500 rows. Where do the heads look from there, on average?
 
 # %% tags=["varies", "nbval-ignore-output"]
-with once_done("split_heads, then MultiHeadAttention"):
-    verse = next(t for t in rows[1000:] if "[" not in tokenizer.decode(t.tolist(), skip_special_tokens=False))
-    hidden_each = verse.repeat(12, 1).fill_diagonal_(MASK)  # row i hides place i
-    weights = looks(hidden_each).diagonal(dim1=0, dim2=2).permute(2, 0, 1)  # place, head, looked at
-    chances = guesser(hidden_each).detach().diagonal(dim1=0, dim2=1).T.softmax(dim=-1)
-    best = chances.topk(3)
-    guesses = [", ".join(f"{tokenizer.id_to_token(i)} {p:.0%}" for i, p in zip(ids, ps))
-               for ids, ps in zip(best.indices.tolist(), best.values.tolist())]  # fmt: skip
-    widgets.head_explorer([tokenizer.id_to_token(i) for i in verse.tolist()], weights, guesses)
+with once_done("exercises 3.1 and 3.5"):
+    guesser = trained_guesser()
+    sample = rows[:500].clone()
+    sample[:, 6] = MASK
+    weights = weights_in(guesser.attention, guesser.vectors(sample), heads=4)
+    pictures.by_distance(weights[:, :, 6].mean(dim=0), place=6)
+
+# %% [markdown]
+# These weights were learned, not designed, and differ from run to run. But in all of ten runs, one head looked at the
+# word just before the gap and another at the word just after it. BERT-base, with 144 heads, has such heads too (Clark
+# et al. 2019, "What Does BERT Look At?", section 3.1).
+#
+# See it in one sentence. Tab to a slider and use the arrow keys: the first hides another word, the second picks a head.
+# A weight says where a head looks, not what it does with what it finds; that is up to values and output projection.
+
+# %% tags=["varies", "nbval-ignore-output"]
+sentence = "Abraham and Isaac, I will give it to you, and"  # or your own, up to 12 tokens
+
+with once_done("exercises 3.1 and 3.5"):
+    guesser = trained_guesser()
+    tokens = torch.tensor(tokenizer.encode(sentence, add_special_tokens=False).ids[:12])
+    each_hidden = tokens.repeat(len(tokens), 1).fill_diagonal_(MASK)  # row i hides place i
+    weights = weights_in(guesser.attention, guesser.vectors(each_hidden), heads=4)
+    scores = guesser(each_hidden).detach()
+    vocabulary = [tokenizer.id_to_token(i) for i in range(1000)]
+    widgets.head_explorer(
+        [vocabulary[i] for i in tokens],
+        weights.diagonal(dim1=0, dim2=2).permute(2, 0, 1),  # hidden place, head, place looked at
+        scores.diagonal(dim1=0, dim2=1).T.softmax(dim=-1),
+        vocabulary,
+    )
 
 # %% [markdown]
 # ## What heads cost
@@ -398,11 +416,13 @@ with once_done("split_heads, then MultiHeadAttention"):
 # Count by hand what one `MultiHeadAttention` costs for one sequence of T tokens.
 #
 # - **Parameters:** all weights and biases of the four layers.
-# - **FLOPs:** matrix products only, 2 for each multiply-add, so (n, m) times (m, p) costs $2\,n\,m\,p$. Biases, scaling,
-#   mask and softmax don't count.
+# - **FLOPs:** matrix products only, 2 for each multiply-add, so (n, m) times (m, p) costs $2\,n\,m\,p$. Biases,
+#   scaling, mask and softmax don't count.
 #
-# <details><summary>Hint 1</summary>Six kinds of product: four projections of T tokens, and in every head the scores and the mixing of the values.</details>
-# <details><summary>Hint 2</summary>The scores of one head are (T, K) times (K, T). There are H heads, and H times K is a size you know.</details>
+# <details><summary>Hint 1</summary>Six kinds of product: four projections of T tokens, and in every head the scores
+# and the mixing of the values.</details>
+# <details><summary>Hint 2</summary>The scores of one head are (T, K) times (K, T). There are H heads, and H times K
+# is a size you know.</details>
 
 # %% exercise="attention_cost"
 def attention_cost(tokens, d_model, heads):
@@ -424,12 +444,12 @@ checks.attention_cost(attention_cost)
 # Compare your count with what PyTorch counts while your module really runs, then see how long it takes:
 
 # %% tags=["varies", "nbval-ignore-output"]
-with once_done("attention_cost, after MultiHeadAttention"):
+with once_done("exercises 3.5 and 3.6"):
     heads_tried = (1, 2, 4, 8, 16, 32, 64)
     modules = [MultiHeadAttention(64, heads) for heads in heads_tried]
     counted = [attention_cost(48, 64, heads) for heads in heads_tried]
     for heads, module, mine in zip(heads_tried, modules, counted):
-        print(f"{heads:2} heads: {mine[0]:,} parameters, {mine[1]:,} FLOPs;",
+        print(f"heads: {heads:2}, {mine[0]:,} parameters, {mine[1]:,} FLOPs;",
               "PyTorch counts the same:", pictures.measured_cost(module, 48, 64) == mine)  # fmt: skip
     parameters, flops = zip(*counted)
     pictures.cost_by_heads(heads_tried, parameters, flops, modules, tokens=48, d_model=64)
@@ -444,14 +464,17 @@ with once_done("attention_cost, after MultiHeadAttention"):
 # a product of (T, K) and (K, T), look at their rank.
 
 # %% tags=["varies", "nbval-ignore-output"]
-with once_done("split_heads, then MultiHeadAttention"):
-    for heads in (4, 8, 16, 32):
-        curves[heads] = learn(MultiHeadAttention(32, heads), neighbours_missed, steps=300)
-    pictures.loss_by_heads({heads: sum(curve[-20:]) / 20 for heads, curve in curves.items()}, bound=0.5)
+with once_done("exercises 3.1 and 3.5"):
+    final = {}
+    for heads in (1, 2, 4, 8, 16, 32):
+        curve = learn(MultiHeadAttention(32, heads), neighbours_missed, steps=300)
+        final[heads] = sum(curve[-20:]) / 20
+    pictures.loss_by_heads(final, bound=0.5)
     query, key = torch.randn(2, 1, 24, 32)
     for heads in (1, 4, 16, 32):
         scores = split_heads(query, heads) @ split_heads(key, heads).mT
-        print(f"{heads:2} heads of {32 // heads:2} columns: rank of 24 × 24 scores {torch.linalg.matrix_rank(scores[0, 0])}")
+        rank = torch.linalg.matrix_rank(scores[0, 0])
+        print(f"{heads:2} heads, K = {32 // heads:2}: the scores of a head, 24 × 24, have rank {rank}")
 
 # %% [markdown]
 # One head has too few averages; 32 heads are one column wide, too narrow to tell six places apart: the rank of the
@@ -462,35 +485,31 @@ with once_done("split_heads, then MultiHeadAttention"):
 # What does cost is length: projections grow with T, scores and mixing with T².
 
 # %%
-with once_done("attention_cost"):
+with once_done("exercise 3.6"):
     lengths = list(range(1, 385, 8))
     total = torch.tensor([attention_cost(T, 64, 4)[1] for T in lengths])
     projections = torch.tensor([8 * T * 64**2 for T in lengths])
     pictures.cost_by_tokens(lengths, projections, total - projections, d_model=64)
 
 # %% [markdown]
-# ## What you have built
-#
-# Attention that keeps several averages apart, at the price of one, in the form in which every transformer uses it. So
-# far it does not know the order of the tokens unless a vector says so: lesson 04 adds that. Lesson 05 puts your module
-# into a block.
-#
 # ## Explain it
 #
 # Three questions to answer in your own words; then compare with the folded answer.
 
 # %% [markdown] explain="why_transpose"
-# **1.** A classmate splits heads with `x.reshape(B, H, T, K)`. All shapes fit and the loss falls. What do their heads
-# attend to, and why does the loss fall all the same?
+# **1.** Heads that are cut with `x.reshape(B, H, T, K)` raise no error, and the loss falls a good way. What do they
+# attend to, and why does the loss not fall further?
+#
 # ### BEGIN SOLUTION
 # The reshape cuts a sequence's memory into rows of K numbers in reading order. Head 0 gets the first T of these rows:
 # the first T / H tokens, in H scraps each. Head 1 gets the next, and so on. So a head compares scraps of a few
-# neighbouring tokens, and never sees the rest of the sequence. The loss still falls, since the layers around it learn
-# from what is left; it falls less far.
+# neighbouring tokens and never sees the others. Answers within its reach it learns to use, and so the loss falls;
+# answers in another head's part of the sequence are out of reach.
 # ### END SOLUTION
 
 # %% [markdown] explain="why_root_k"
 # **2.** With D = 512 and 8 heads, by what are the scores divided, and what would go wrong with √512?
+#
 # ### BEGIN SOLUTION
 # By √64 = 8. A head's query and key are 64 wide, and a dot product of 64 terms with variance 1 has variance 64. Divided
 # by √512 ≈ 22.6, the scores would have a variance of 64 / 512 = 1/8: the softmax would be flatter than meant, closer to
@@ -500,9 +519,17 @@ with once_done("attention_cost"):
 # %% [markdown] explain="what_is_free"
 # **3.** "Sixteen heads cost sixteen times as much as one." What is wrong with that, what does grow with the number of
 # heads, and what speaks against as many heads as columns?
+#
 # ### BEGIN SOLUTION
 # Parameters and the FLOPs of the matrix products stay the same, since H heads are K = D / H wide each, and H·K = D.
-# What grows is the number of attention weights, H·T·T, and with it memory and the work of the softmax. With K = 1 the
-# scores of a head have rank 1: a query's one number can only say how strongly to prefer large keys, or small ones.
-# Such a head can't pick out one token among many.
+# What grows is the number of attention weights, H·T·T, and with it memory and the work of the softmax. With K = 1 a
+# query is one number, which can only say how strongly to prefer large keys, or small ones: such a head can't pick out
+# one token among many.
 # ### END SOLUTION
+
+# %% [markdown]
+# ## What you have built
+#
+# Attention that keeps several averages apart, at the price of one, in the form in which every transformer uses it. So
+# far it does not know the order of the tokens unless a vector says so: lesson 04 adds that. Lesson 05 puts your module
+# into a block.

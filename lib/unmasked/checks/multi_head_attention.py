@@ -91,6 +91,10 @@ def _weights(scores, mask):
     return scores.softmax(-1) if mask is None else _hidden(scores, mask[:, None, None, :])
 
 
+def _stretched(weights):
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-9)
+
+
 def _heads(split=_split, merge=_merge, scores=_scaled, weights=_weights):
     """Attention with several heads, with one of its steps replaced."""
 
@@ -108,7 +112,9 @@ def _masked(hide):
 
 # The ways to go wrong with a mask, for the two exercises that take one.
 MASKS = {
-    "Your mask is not used: padding takes part in every average.": lambda s, mask: s.softmax(-1),
+    "The mask has no effect: padding takes part in every average. (`masked_fill` returns a new tensor.)": (
+        lambda s, mask: s.softmax(-1)
+    ),
     "Your mask is inverted: `key_padding_mask` is True where a token is padding, and PyTorch's `attn_mask` "
     "is True where a key may be seen.": (lambda s, mask: _hidden(s, ~mask[:, None, None, :])),
     "You hide the queries that are padding; hide the keys, the last axis of the scores.": (
@@ -121,8 +127,15 @@ MASKS = {
     "You hide keys after the softmax, so the other weights no longer sum to 1; hide their scores before it.": (
         lambda s, mask: s.softmax(-1).masked_fill(mask[:, None, None, :], 0.0)
     ),
+    "You hide weights after a softmax that counted the padding, and stretch the rest to a sum of 1: a loud padding "
+    "vector still drowns the others.": lambda s, mask: _stretched(
+        s.softmax(-1).masked_fill(mask[:, None, None, :], 0.0)
+    ),
     "You set hidden scores to 0 (or nearly, as 1e-9 is), an ordinary score; use one that the softmax turns into 0.": (
         lambda s, mask: s.masked_fill(mask[:, None, None, :], 0.0).softmax(-1)
+    ),
+    "Your hidden scores are not low enough: padding still gets a little weight.": (
+        lambda s, mask: s.masked_fill(mask[:, None, None, :], -10.0).softmax(-1)
     ),
     "You add the mask to the scores as the number 1; a boolean mask must stay boolean, or become -inf.": (
         lambda s, mask: (s + mask[:, None, None, :].float()).softmax(-1)
@@ -135,14 +148,12 @@ MASKS = {
 
 def _padded():
     """A mask (B, T) for EQUAL sequences of EQUAL tokens: other keys hidden in each, not only at the end."""
-    return torch.tensor(
-        [
-            [False, False, True, True],
-            [True, False, False, False],
-            [False, False, False, False],
-            [False, True, False, True],
-        ]
-    )
+    return torch.tensor([[0, 0, 1, 1], [1, 0, 0, 0], [0, 1, 0, 1], [0, 0, 0, 1]], dtype=torch.bool)
+
+
+def _loud(x):
+    """The same vectors, with larger numbers in the padding: what is hidden must not matter, whatever it is."""
+    return torch.where(_padded()[..., None], 10 * x, x)
 
 
 # --- 3.1 split_heads -------------------------------------------------------------------------------------------------
@@ -288,18 +299,9 @@ def merge_heads(attempt):
 # --- 3.3 heads_in_a_loop ---------------------------------------------------------------------------------------------
 
 
-def _whole_width_scores(query, key, value, heads):
-    weights = _scaled(query, key).softmax(-1)
-    return _merge(weights[:, None] @ _split(value, heads))
-
-
 def _whole_width_values(query, key, value, heads):
     weights = _scaled(_split(query, heads), _split(key, heads)).softmax(-1)
     return _merge(weights @ value[:, None])
-
-
-def _one_head(query, key, value, heads, key_padding_mask=None):
-    return attention_of(query, key, value, 1, key_padding_mask)
 
 
 def _without_changing(columns, inputs):
@@ -326,7 +328,9 @@ STEPS = {
     "Your heads are cut with `view` or `reshape` alone, so that a row of a head holds several tokens.": (
         _heads(split=_recut)
     ),
-    "The heads are not cut at all: this is one head over the whole width.": _one_head,
+    "Every head has the same weights, those of one head over the whole width: cut queries and keys too.": (
+        _heads(split=lambda x, heads: x[:, None])
+    ),
     "You use the queries as keys too.": _heads(scores=lambda q, k: _scaled(q, q)),
 }
 NARROW = {
@@ -344,9 +348,6 @@ NARROW = {
     | {
         "Every turn of your loop takes the first K columns; head h takes those from h·K to (h+1)·K.": (
             _heads(split=lambda x, heads: _split(x, heads)[:, :1].expand(-1, heads, -1, -1))
-        ),
-        "Every head has the same scores, over the whole width: cut queries and keys as well as values.": (
-            _whole_width_scores
         ),
         "Every head mixes the whole width of the values: cut them as well as queries and keys.": _whole_width_values,
         "You return the last head alone: each turn of the loop writes over the one before. Collect them, then join.": (
@@ -425,7 +426,7 @@ def _heads_are_right(attempt, earns):
 def heads_at_once(attempt):
     """Vaswani et al. 2017, section 3.2.2, as batched matrix products."""
     yield from _heads_are_right(attempt, earns=1)
-    inputs = [tensor(EQUAL, EQUAL, D) for _ in range(3)]
+    inputs = [_loud(tensor(EQUAL, EQUAL, D)) for _ in range(3)]
 
     def expected(mask):
         return attention_of(*inputs, EQUAL, mask)
@@ -536,7 +537,7 @@ class _Asserted(_variation()):
 @exercise(
     points=4,
     by_hand=READY_MADE,
-    uses={"split_heads": _split, "merge_heads": _merge, "heads_at_once": attention_of},
+    uses={"split_heads": _split, "merge_heads": _merge, "heads_at_once": _heads()},
     mistakes={
         "Your `__init__` does not call `super().__init__()` first, and without it a module can't hold layers.": (
             _WithoutInit
@@ -609,7 +610,7 @@ def MultiHeadAttention(attempt):
         "With known weights the result is not PyTorch's. The steps are: project, split, attend, merge, project.",
         earns=2,
     )
-    other, several = attempt.build(D, EQUAL), tensor(EQUAL, EQUAL, D)
+    other, several = attempt.build(D, EQUAL), _loud(tensor(EQUAL, EQUAL, D))
     other.load(state)
 
     def expected(mask):

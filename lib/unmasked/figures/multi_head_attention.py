@@ -1,7 +1,9 @@
 """The figures of lesson 03, and the small measurements they draw."""
 
 import torch
+import torch.nn.functional as F
 from matplotlib.patches import FancyArrowPatch, Rectangle
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
@@ -14,14 +16,14 @@ HEAD_COLOURS = (BLUE, RED, GREEN, PURPLE)
 
 def seesaw(shares, lost_before, lost_after):
     """Draw how much of each neighbour a mix leaves out, by the share of the first one in it."""
-    figure, ax = axes(width=5.8)
-    ax.plot(shares, lost_before, color=BLUE, label="lost of the one before")
-    ax.plot(shares, lost_after, color=ORANGE, label="lost of the one after")
+    figure, ax = axes(width=7.2)
+    ax.plot(shares, lost_before, color=BLUE, label="one head: lost of the one before")
+    ax.plot(shares, lost_after, color=ORANGE, label="one head: lost of the one after")
     mean = [(a + b) / 2 for a, b in zip(lost_before, lost_after)]
-    ax.plot(shares, mean, "--", color="black", label="mean of the two")
+    ax.plot(shares, mean, "--", color="black", label="one head: mean of the two")
     ax.plot([0, 1], [0, 0], color=GREEN, lw=3, label="two heads, one for each", clip_on=False)
-    ax.set(xlabel="weight on the one before (the rest is on the one after)", ylabel="share that is lost", ylim=(0, 1))
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.set(xlabel="weight on the one before", ylabel="share that is lost", ylim=(0, 1))
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     show(figure, "Whatever the weights of one softmax, the mean loss of the two neighbours stays at one half: what one "
                  "gains the other loses. Two heads lose nothing.")  # fmt: skip
 
@@ -31,7 +33,7 @@ def cut(split_heads, tokens=3, heads=2, width=6):
     x = _numbered(tokens, width)
     yours, reshaped = split_heads(x, heads)[0], x.reshape(heads, tokens, -1)
     pieces = {"x": x[0]} | {f"your head {h}": part for h, part in enumerate(yours)}
-    pieces |= {f"reshape alone,\nhead {h}": part for h, part in enumerate(reshaped)}
+    pieces |= {f"by reshape: {h}": part for h, part in enumerate(reshaped)}
     text = "Yours keeps each token in its row; a reshape alone puts numbers of several tokens into one row."
     _show_pieces(pieces, width, text)
 
@@ -52,7 +54,7 @@ def _numbered(tokens, width):
 def _show_pieces(pieces, width, text):
     """Draw matrices of the numbers of `_numbered` side by side: each number as token and column it came from."""
     ratios = [piece.shape[-1] for piece in pieces.values()]
-    figure, panels = axes(len(pieces), width=10, height=2.2, gridspec_kw={"width_ratios": ratios})
+    figure, panels = axes(len(pieces), width=10, height=2.4, gridspec_kw={"width_ratios": ratios})
     for ax, (title, piece) in zip(panels, pieces.items()):
         rows, columns = piece.shape
         for row in range(rows):
@@ -62,7 +64,9 @@ def _show_pieces(pieces, width, text):
                 ax.text(column + 0.5, row + 0.5, f"{token}·{origin}", ha="center", va="center", fontsize=8)
         ax.set(title=title, xlim=(0, columns), ylim=(rows, 0), aspect="equal")
         ax.set_xticks([])
-        ax.set_yticks([row + 0.5 for row in range(rows)], [f"row {row}" for row in range(rows)] if ax is panels[0] else [])
+        ax.set_yticks(
+            [row + 0.5 for row in range(rows)], [f"row {row}" for row in range(rows)] if ax is panels[0] else []
+        )
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
     figure.supxlabel("a colour for each token; in each square: token · column of x", fontsize=8.5)
@@ -72,14 +76,14 @@ def _show_pieces(pieces, width, text):
 def change_by_column(change, heads, changed):
     """Draw how much each number of the result has changed, tokens by columns, with lines between the heads."""
     tokens, width = change.shape
-    figure, ax = axes(width=6.4, height=2.4)
+    figure, ax = axes(width=6.6, height=2.5)
     drawn = ax.imshow(change.numpy(), cmap="viridis", vmin=0, aspect="auto")
     figure.colorbar(drawn, label="change")
     for head in range(1, heads):
         ax.axvline(head * width / heads - 0.5, color="white", lw=2)
     centres = [(head + 0.5) * width / heads - 0.5 for head in range(heads)]
     ax.set_xticks(centres, [f"columns of head {head}" for head in range(heads)])
-    ax.set(ylabel="token", title=f"New numbers in head {changed}'s columns of the input: what changes in the result")
+    ax.set(ylabel="token", title=f"What changes when head {changed}'s columns of the input do")
     ax.tick_params(length=0)
     show(figure, f"Only the columns of head {changed} change; those of the other heads stay exactly as they were.")
 
@@ -95,29 +99,42 @@ def race(loop, at_once, heads=(1, 2, 4, 8, 16, 32, 64), tokens=32, width=256):
     for device in devices:
         x = torch.randn(4, tokens, width, device=device)
         for label, attend in (("in a loop", loop), ("at once", at_once)):
-            times = milliseconds[label, device] = [1000 * _seconds(lambda: attend(x, x, x, h)) for h in heads]
+            times = milliseconds[label, device] = [1000 * _seconds(attend, x, x, x, h) for h in heads]
             ax.plot(heads, times, "o-", label=f"{label}, {device.upper()}")
     ax.set(xlabel="heads", ylabel="milliseconds", xscale="log", ylim=(0, None), xticks=heads, xticklabels=heads)
     ax.minorticks_off()
-    ax.legend()
+    ax.legend(frameon=False)
     show(figure, "Time by the number of heads: in a loop it grows with every head, at once it hardly does.")
     return milliseconds["in a loop", "cpu"][-1] / milliseconds["at once", "cpu"][-1]
 
 
-def _seconds(function):
-    return Timer("f()", globals={"f": function}).blocked_autorange(min_run_time=0.05).median
+def _seconds(function, *args):
+    return Timer("f(*args)", globals={"f": function, "args": args}).blocked_autorange(min_run_time=0.05).median
+
+
+class ByReshape(nn.Module):
+    """Multi-head attention with a mistake: heads are cut and joined by `reshape` alone.  (B, T, D) -> (B, T, D)"""
+
+    def __init__(self, d_model, heads):
+        super().__init__()
+        self.heads = heads
+        self.layers = nn.ModuleList(nn.Linear(d_model, d_model) for _ in range(4))
+
+    def forward(self, x):
+        cut = (layer(x).reshape(len(x), self.heads, x.shape[1], -1) for layer in self.layers[:3])
+        return self.layers[3](F.scaled_dot_product_attention(*cut).reshape(x.shape))
 
 
 def losses(curves, bound):
     """Draw loss curves by label, and the line below which one head can't get."""
-    figure, ax = axes(width=5.8)
+    figure, ax = axes(width=7.2)
     for label, curve in curves.items():
         ax.plot(curve, label=label)
-    ax.axhline(bound, ls="--", color="black", lw=1)
-    ax.annotate("the seesaw: one softmax", (len(curve), bound), xytext=(0, 4), textcoords="offset points", ha="right")
+    ax.axhline(bound, ls="--", color="black", lw=1, label="floor of the seesaw")
     ax.set(xlabel="step", ylabel="loss", ylim=(0, 1.1))
-    ax.legend()
-    show(figure, "With one head the loss stays at one half; with two it falls to zero.")
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    ends = ", ".join(f"{label}: {sum(curve[-20:]) / 20:.2f}" for label, curve in curves.items())
+    show(figure, f"Loss curves. They end at: {ends}.")
 
 
 def heads_side_by_side(weights, titles, **labels):
@@ -145,40 +162,34 @@ def by_distance(weights, place):
 
 
 def arcs(words, weights, place, title):
-    """A picture of a sentence with an arc from one word to each that it looks at, a colour for each head.
+    """A picture of a sentence with arcs from one word to those that it looks at, a colour for each head.
 
     `weights` maps the number of a head to its weights (T,).
     """
-    figure, ax = axes(width=9.6, height=2.7)
+    figure, ax = axes(width=9.6, height=3.2)
     for head, row in weights.items():
         for other, weight in enumerate(row.tolist()):
-            if weight < 0.02:
-                continue
-            if other == place:
-                ax.plot(place, 0.1 + 0.1 * head, "o", color=HEAD_COLOURS[head], alpha=weight)
-                continue
-            bend = (0.5 if other < place else -0.5) * min(1, 3 / abs(other - place)) * (1 + 0.25 * head)
-            ax.add_patch(
-                FancyArrowPatch(
-                    (place, 0),
-                    (other, 0),
-                    connectionstyle=f"arc3,rad={bend}",
-                    arrowstyle="-|>",
-                    mutation_scale=10,
-                    color=HEAD_COLOURS[head],
-                    lw=0.5 + 4 * weight,
-                    alpha=min(1, 0.25 + weight),
-                )
-            )
-    for i, word in enumerate(words):
-        ax.text(i, -0.12, word, ha="center", va="top", fontsize=10, fontweight="bold" if i == place else "normal")
-    for head in weights:
+            if weight >= 0.03 and other != place:
+                ax.add_patch(_arc(place, other, weight, head))
+            if weight >= 0.03:
+                y = -0.3 - 0.11 * head
+                ax.text(other, y, f"{weight:.2f}", ha="center", va="top", fontsize=8, color=HEAD_COLOURS[head])
         ax.plot([], [], color=HEAD_COLOURS[head], lw=3, label=f"head {head}")
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    ax.set(xlim=(-0.6, len(words) - 0.4), ylim=(-0.5, 2), title=title)
+    for i, word in enumerate(words):
+        ax.text(i, -0.08, word, ha="center", va="top", fontsize=10, fontweight="bold" if i == place else "normal")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    ax.set(xlim=(-0.6, len(words) - 0.4), ylim=(-0.75, 0.85), title=title)
     ax.axis("off")
     most = (f"head {head} most at “{words[row.argmax()]}” ({row.max():.2f})" for head, row in weights.items())
     return image(figure, f"{title}. Where it looks: {', '.join(most)}.")
+
+
+def _arc(start, end, weight, head):
+    """An arrow that is thicker the larger the weight; far ones are flatter, and heads do not cover each other."""
+    distance = abs(end - start)
+    bend = (0.4 + 0.16 * head) * distance**-0.35 * (1 if end < start else -1)
+    style = {"arrowstyle": "-|>", "mutation_scale": 10, "lw": 0.5 + 4 * weight, "alpha": min(1, 0.3 + weight)}
+    return FancyArrowPatch((start, 0), (end, 0), connectionstyle=f"arc3,rad={bend}", color=HEAD_COLOURS[head], **style)
 
 
 def measured_cost(module, tokens, d_model):
@@ -193,9 +204,10 @@ def cost_by_heads(heads, parameters, flops, modules, tokens, d_model):
     """Draw parameters, FLOPs and the measured time of a forward pass against the number of heads."""
     x = torch.randn(4, tokens, d_model)
     with torch.no_grad():
-        times = [1000 * _seconds(lambda: module(x)) for module in modules]
+        times = [1000 * _seconds(module, x) for module in modules]
     figure, panels = axes(3, width=10, height=2.7)
-    lines = (("parameters", parameters), ("FLOPs", flops), ("milliseconds, this machine", times))
+    millions = [count / 1e6 for count in flops]
+    lines = (("parameters", parameters), ("FLOPs, in millions", millions), ("milliseconds, this machine", times))
     for ax, (title, line), colour in zip(panels, lines, (BLUE, ORANGE, RED)):
         ax.plot(heads, line, "o-", color=colour)
         ax.set(title=title, xlabel="heads", xscale="log", ylim=(0, 1.25 * max(line)), xticks=heads, xticklabels=heads)
@@ -209,7 +221,9 @@ def loss_by_heads(final, bound):
     heads = list(final)
     ax.plot(heads, list(final.values()), "o-")
     ax.axhline(bound, ls="--", color="black", lw=1)
-    ax.set(xlabel="heads", ylabel="loss after training", xscale="log", ylim=(-0.02, 0.7), xticks=heads, xticklabels=heads)
+    ax.set(
+        xlabel="heads", ylabel="loss after training", xscale="log", ylim=(-0.02, 0.7), xticks=heads, xticklabels=heads
+    )
     ax.minorticks_off()
     show(figure, "Loss by the number of heads: one head is too few, and heads that are one column wide are too narrow.")
 
@@ -217,11 +231,11 @@ def loss_by_heads(final, bound):
 def cost_by_tokens(tokens, projections, attention, d_model):
     """Draw the FLOPs of the projections and of the attention itself against the number of tokens."""
     figure, ax = axes(width=5.8)
-    ax.plot(tokens, projections, label="four projections, 8·T·D²")
-    ax.plot(tokens, attention, label="scores and mixing, 4·T²·D")
-    ax.axvline(2 * d_model, ls=":", color="black", lw=1)
+    ax.plot(tokens, projections / 1e6, label="four projections, 8·T·D²")
+    ax.plot(tokens, attention / 1e6, label="scores and mixing, 4·T²·D")
+    ax.plot([2 * d_model] * 2, [0, 16 * d_model**3 / 1e6], ":", color="black", lw=1)
     ax.annotate("T = 2·D", (2 * d_model, 0), xytext=(4, 4), textcoords="offset points")
-    ax.set(xlabel="tokens", ylabel="FLOPs", title=f"D = {d_model}", xlim=(0, None), ylim=(0, None))
-    ax.legend()
+    ax.set(xlabel="tokens", ylabel="FLOPs, in millions", title=f"D = {d_model}", xlim=(0, None), ylim=(0, None))
+    ax.legend(frameon=False)
     show(figure, "The cost of the projections grows with the tokens, that of attention with their square; they meet "
                  "where there are twice as many tokens as columns.")  # fmt: skip

@@ -74,10 +74,11 @@ def at_once_by_einsum(query, key, value, heads, key_padding_mask=None):
 
 def at_once_by_hand(query, key, value, heads, key_padding_mask=None):
     query, key, value = (split_by_permute(x, heads) for x in (query, key, value))
-    powers = (query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5).exp()
+    scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
     if key_padding_mask is not None:
-        powers = powers * (1 - key_padding_mask.float()).unsqueeze(1).unsqueeze(1)
-    weights = powers / (powers.sum(dim=-1, keepdim=True) + 1e-12)
+        scores = scores - 1e9 * key_padding_mask.float().unsqueeze(1).unsqueeze(1)
+    powers = (scores - scores.amax(dim=-1, keepdim=True)).exp()
+    weights = powers / powers.sum(dim=-1, keepdim=True)
     return merge_by_permute(weights @ value)
 
 
