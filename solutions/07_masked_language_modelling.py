@@ -393,13 +393,13 @@ if trained := widgets.ready(checks, *exercises):
         model, train, recipe, device, checkpoint, watch, log_every=max(10, recipe.steps // 40), save_every=50,
         minutes=None, corrupt=corrupt, loss=masked_lm_loss, schedule=learning_rate,
     )  # fmt: skip
-    curve(log)
+    curve(log, done=True)
 
 # %% [markdown]
 # **The plateau.** At first the loss stays close to the unigram line. Which words stand around a blank helps a little,
 # and no bag of words can give more. To do better, attention must find out *where* they stand, and that takes matrices
-# that fit each other before any of them is of use. It can take long: with AdamW alone and batches of 32 rows, this
-# model left the plateau after 700 steps.
+# that fit each other before any of them is of use. It can take long: the dashed curve is
+# the same model with AdamW alone and batches of 32 rows.
 #
 # **The break.** Where the orange curve leaves the blue one, the order of the words begins to count, and the loss breaks
 # off. Soon a shuffled text is worse than none. Who stops before that believes that the model can't learn.
