@@ -2,6 +2,7 @@
 
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -28,7 +29,8 @@ def save_checkpoint(state, path):
             os.fsync(file.fileno())  # on the disk before the move, or a power cut could leave an empty file
         os.replace(written, path)
     except OSError as error:
-        written.unlink(missing_ok=True)
+        with suppress(OSError):
+            written.unlink()
         raise CheckpointError(
             f"no checkpoint could be written to {path} ({error.strerror}): make room or choose another folder; "
             "the last one is kept, and training resumes from it"

@@ -13,11 +13,12 @@ class Recipe:
     layers: int = 2
     max_tokens: int = 32
     std: float = 0.05
-    batch: int = 32
-    steps: int = 4000
-    warmup: int = 100
+    batch: int = 64
+    steps: int = 1800
+    warmup: int = 60
     mask_rate: float = 0.3
-    peak: float = 3e-3
+    muon_peak: float = 0.02
+    peak: float = 0.01
     weight_decay: float = 0.01
     seed: int = 0
 

@@ -13,20 +13,34 @@ PAD, UNK, CLS, SEP, MASK = SPECIAL_IDS = tuple(range(len(SPECIAL_TOKENS)))
 def train_tokenizer(texts, vocab_size):
     """A WordPiece tokenizer, lower case, that encodes a text as [CLS] pieces [SEP]; the special tokens are 0 to 4.
 
+    The same texts give the same tokenizer in every process.
     Source: Wu et al. 2016, "Google's Neural Machine Translation System", section 4.1; Devlin et al. 2019, section 3.
     """
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    texts = list(texts)
+    tokenizer = _tokenizer({})
+    # The trainer numbers ##a, ##b, ... in the random order of a hash table, and breaks ties between equally frequent
+    # pieces by number; passed as special tokens, they are numbered in our order. A new tokenizer takes its vocabulary.
+    first = [*SPECIAL_TOKENS, *_continuing_characters(tokenizer, texts)]
+    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=first, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer = _tokenizer(tokenizer.get_vocab())
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    return tokenizer
+
+
+def _tokenizer(vocab):
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", SEP), ("[CLS]", CLS))
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size, special_tokens=list(SPECIAL_TOKENS), show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)]
-    )
     return tokenizer
+
+
+def _continuing_characters(tokenizer, texts):
+    chunks = (tokenizer.normalizer.normalize_str(chunk) for chunk in set(" ".join(texts).split()))
+    words = (word for chunk in chunks for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(chunk))
+    return sorted({f"##{character}" for word in words for character in word[1:]})
 
 
 def encode_rows(tokenizer, texts, max_tokens):

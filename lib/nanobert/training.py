@@ -1,17 +1,18 @@
-"""Pretraining: batches, masks, gradients, steps; and where the time went, a checkpoint now and then.
+"""Pretraining: batches, masks, gradients, steps, and a checkpoint now and then.
 
 B batch, T tokens, N chosen positions of a batch, V vocabulary.
 """
 
 import time
-from contextlib import nullcontext
+from dataclasses import asdict
 
 import torch
 from tqdm.auto import tqdm
 
-from nanobert.checkpoint import load_checkpoint, save_checkpoint
+from nanobert.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from nanobert.masked_lm import masked_lm_loss
 from nanobert.masking import IGNORE, corrupt
+from nanobert.optimizer import build_optimizers
 
 
 def learning_rate(step, steps, peak, warmup):
@@ -32,94 +33,114 @@ def best_device():
 
 
 class Pretraining:
-    """One run: the model, its optimizer, the rows, and all that a resumed run must find as it was.
+    """One run: the model, its optimizers, the rows, and all that a resumed run must find as it was.
 
     Rows (number of rows, T) are read in a new random order in every epoch, and masked afresh every time.
     `corrupt`, `loss` and `schedule` are `nanobert.masking.corrupt`, `masked_lm_loss` and `learning_rate`, or one's own.
+    With `minutes`, the budget is used up by the clock or by the steps, whichever is first.
+    Errors: ValueError if there are fewer rows than a batch takes.
     """
 
-    def __init__(self, model, rows, recipe, device, corrupt=corrupt, loss=masked_lm_loss, schedule=learning_rate):
+    def __init__(
+        self, model, rows, recipe, device, minutes=None, corrupt=corrupt, loss=masked_lm_loss, schedule=learning_rate
+    ):
+        if len(rows) < recipe.batch:
+            raise ValueError(f"{len(rows)} rows of text do not fill a batch of {recipe.batch}: use more text")
         self.model = model.to(device).train()
-        self.rows = rows
-        self.recipe = recipe
-        self.device = device
+        self.rows, self.recipe, self.device, self.minutes = rows, recipe, device, minutes
         self.corrupt, self.loss, self.schedule = corrupt, loss, schedule
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True
-        )
+        self.optimizers = build_optimizers(model, recipe)
         self.generator = torch.Generator().manual_seed(recipe.seed)
-        self.step = 0
-        self.seconds = 0.0
-        self.log = []
+        self.epoch, self.order = None, None
+        self.step, self.seconds, self.log = 0, 0.0, []
+
+    @property
+    def spent(self):
+        """How much of the budget is used up, in steps."""
+        by_clock = self.recipe.steps * self.seconds / (60 * self.minutes) if self.minutes else 0
+        return max(self.step, by_clock)
 
     def take_step(self):
         """Mask a batch, improve the model a little, and return the batch's loss as a tensor."""
-        inputs, labels = self.next_batch()
-        positions = (labels.flatten() != IGNORE).nonzero().squeeze(1)  # N
-        labels = labels.flatten()[positions].to(self.device, non_blocking=True)  # N
-        autocast = torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
-        with autocast:
-            logits = self.model(inputs.to(self.device), positions=positions.to(self.device))  # N, V
-            loss = self.loss(logits, labels)
+        start = time.perf_counter()
+        inputs, labels, positions = self.next_batch()
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            loss = self.loss(self.model(inputs, positions=positions), labels)
         loss.backward()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule(self.step, self.recipe.steps, self.recipe.peak, self.recipe.warmup)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.schedule(self.spent, self.recipe.steps, group["peak"], self.recipe.warmup)
+            optimizer.step()
+            optimizer.zero_grad()
         self.step += 1
+        self.seconds += time.perf_counter() - start
         return loss.detach()
 
     def next_batch(self):
-        """Inputs (B, T) and labels (B, T) of this step."""
-        recipe = self.recipe
-        epoch, batch = divmod(self.step, len(self.rows) // recipe.batch)
-        if batch == 0 or not hasattr(self, "order"):
-            order = torch.Generator().manual_seed(recipe.seed + epoch)  # of its own: a resumed run finds it again
-            self.order = torch.randperm(len(self.rows), generator=order)
-        tokens = self.rows[self.order[batch * recipe.batch : (batch + 1) * recipe.batch]]  # B, T
-        return self.corrupt(tokens, recipe.mask_rate, recipe.vocab_size, self.generator)
+        """Inputs (B, T), and the labels (N,) and positions (N,) of the chosen tokens, on the device."""
+        batch = self.recipe.batch
+        epoch, number = divmod(self.step, len(self.rows) // batch)
+        if epoch != self.epoch:
+            # The order follows from seed and epoch alone, so that a resumed run finds it again.
+            own = torch.Generator().manual_seed(self.recipe.seed + epoch)
+            self.epoch, self.order = epoch, torch.randperm(len(self.rows), generator=own)
+        tokens = self.rows[self.order[number * batch : (number + 1) * batch]]  # B, T
+        inputs, labels = self.corrupt(tokens, self.recipe.mask_rate, self.recipe.vocab_size, self.generator)
+        positions = (labels.flatten() != IGNORE).nonzero().squeeze(1)  # N
+        return [self.to_device(x) for x in (inputs, labels.flatten()[positions], positions)]
+
+    def to_device(self, x):
+        """Send a tensor to the device without waiting for it to arrive."""
+        return x.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else x.to(self.device)
+
+    def write_log(self, loss):
+        """One more entry: the mean loss since the last one, and the speed of the run so far."""
+        speed = self.step * self.recipe.batch * self.rows.shape[1] / self.seconds
+        self.log.append({"step": self.step, "loss": loss, "seconds": self.seconds, "tokens_per_second": round(speed)})
 
     def state_dict(self):
-        """All that changes in a run."""
+        """All that changes in a run, and the recipe that it follows."""
         return {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "generator": self.generator.get_state(),
-            "step": self.step,
-            "seconds": self.seconds,
-            "log": self.log,
+            "progress": (self.step, self.seconds, self.log),
+            "recipe": asdict(self.recipe),
         }
 
     def load_state_dict(self, state):
-        """Go on where another run was."""
+        """Go on where another run was.  Errors: CheckpointError if it followed another recipe."""
+        if state["recipe"] != asdict(self.recipe):
+            raise CheckpointError("the checkpoint was made by another recipe: delete it, or choose another file")
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, its_state in zip(self.optimizers, state["optimizers"]):
+            optimizer.load_state_dict(its_state)
         self.generator.set_state(state["generator"])
-        self.step, self.seconds, self.log = state["step"], state["seconds"], state["log"]
+        self.step, self.seconds, self.log = state["progress"]
 
 
-def pretrain(model, rows, recipe, device=None, checkpoint=None, on_log=None, log_every=50, save_every=500, **parts):
+def pretrain(model, rows, recipe, device=None, checkpoint=None, on_log=None, log_every=50, save_every=500, **options):
     """Train a model on rows of tokens by a recipe; return its log, a list of dictionaries.
 
-    With `checkpoint`, a path, the run is saved there and goes on from there. `on_log`, if given, is called with the log
-    every `log_every` steps. `parts` are those of `Pretraining`: `corrupt`, `loss`, `schedule`.
+    With `checkpoint`, a path, the run is saved there every `save_every` steps, and goes on from there. `on_log`, if
+    given, is called with the log every `log_every` steps. `options` are those of `Pretraining`.
+    Errors: ValueError if there is too little text; CheckpointError if a checkpoint can't be written or read.
     """
-    run = Pretraining(model, rows, recipe, device or best_device(), **parts)
-    state = load_checkpoint(checkpoint) if checkpoint else None
-    if state:
+    run = Pretraining(model, rows, recipe, device or best_device(), **options)
+    if checkpoint and (state := load_checkpoint(checkpoint)):
         run.load_state_dict(state)
-    before = time.perf_counter() - run.seconds
+    losses = []
     with tqdm(total=recipe.steps, initial=run.step, unit="step") as bar:
-        while run.step < recipe.steps:
-            loss = run.take_step()
+        while run.spent < recipe.steps:
+            losses.append(run.take_step())  # a tensor: asking for its value here would wait for the GPU in every step
             bar.update()
-            if run.step % log_every == 0 or run.step == recipe.steps:
-                run.seconds = time.perf_counter() - before
-                speed = run.step * recipe.batch * rows.shape[1] / run.seconds
-                run.log.append({"step": run.step, "loss": loss.item(), "tokens_per_second": speed})
-                bar.set_postfix(loss=f"{run.log[-1]['loss']:.2f}", tokens_per_second=f"{speed:,.0f}")
+            last = run.spent >= recipe.steps
+            if run.step % log_every == 0 or last:
+                run.write_log(torch.stack(losses).mean().item())
+                losses = []
+                bar.set_postfix(loss=f"{run.log[-1]['loss']:.2f}", tokens_per_second=run.log[-1]["tokens_per_second"])
                 if on_log:
                     on_log(run.log)
-            if checkpoint and (run.step % save_every == 0 or run.step == recipe.steps):
+            if checkpoint and (run.step % save_every == 0 or last):
                 save_checkpoint(run.state_dict(), checkpoint)
     return run.log

@@ -16,6 +16,7 @@ from unmasked.data.text import read_text, sentences
 from unmasked.errors import UnmaskedError
 
 HELD_OUT_SHARE = 1 / 20
+FEWEST_TEXTS = 100
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,6 @@ def is_held_out(text):
 
 def _load_file(path):
     corpus = Corpus(path.name, sentences(read_text(path)), f"the file {path}", "yours to know")
-    if not corpus.train or not corpus.held_out:
-        raise UnmaskedError(
-            f"{path} has only {len(corpus.texts)} sentences, too few to hold some out: give it a few hundred or more"
-        )
+    if len(corpus.texts) < FEWEST_TEXTS or not corpus.held_out:
+        raise UnmaskedError(f"{path} has only {len(corpus.texts)} sentences: give it {FEWEST_TEXTS} or more")
     return corpus

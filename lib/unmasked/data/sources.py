@@ -42,7 +42,7 @@ class Source:
         try:
             found = metadata.version(self.package)
         except metadata.PackageNotFoundError:
-            raise UnmaskedError(f"this corpus comes in the package {self.package}, which is missing: {command}") from None
+            raise UnmaskedError(f"this corpus needs the package {self.package}, which is missing: {command}") from None
         if found != self.version:
             raise UnmaskedError(f"this corpus needs {self.package} {self.version}, not {found}: {command}")
 

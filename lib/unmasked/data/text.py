@@ -29,7 +29,7 @@ def read_text(path):
 
 
 def sentences(text):
-    """The sentences of a text, white space tidied; paragraphs end at blank lines, or at every line if there are none."""
+    """The sentences of a text, white space tidied; paragraphs end at blank lines, or at line ends if there are none."""
     boundary = r"\n\s*\n" if re.search(r"\n\s*\n", text.strip()) else r"\n"
     paragraphs = (" ".join(paragraph.split()) for paragraph in re.split(boundary, text))
     return [sentence for paragraph in paragraphs if paragraph for sentence in SENTENCE_END.split(paragraph)]
