@@ -298,6 +298,9 @@ def learn(model, loss_of, steps):
     return losses
 
 
+# %% [markdown]
+# The module returns no weights. We compute them once more, from its query and key layers:
+
 # %%
 @torch.no_grad()
 def weights_in(attention, x, heads):

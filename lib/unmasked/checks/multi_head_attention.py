@@ -199,6 +199,9 @@ def _tokens_stay_whole(x, split):
         "You have merged batch and heads into one axis; keep the four axes B, H, T, K.": (
             lambda x, heads: _split(x, heads).flatten(0, 1)
         ),
+        "You cut the tokens into groups; cut the columns, so that every head sees all tokens.": (
+            lambda x, heads: torch.stack(x.chunk(heads, dim=1), dim=1)
+        ),
         "You return the heads one by one; stack them into one tensor, along a new axis 1.": (
             lambda x, heads: x.chunk(heads, dim=-1)
         ),
@@ -450,7 +453,8 @@ def _mask_is_right(masked, expected, earns):
         output,
         right,
         "with a mask, padding takes no part in any average",
-        "Without a mask all is well; with one, the result is not the average over the visible tokens.",
+        "Without a mask all is well; with one it is not. Does the mask line up with scores of shape (B, H, T, T), so that "
+        "it hides keys, and does True in it mean what you take it for?",
         "the result with a mask",
         earns,
     )
