@@ -453,7 +453,7 @@ def _mask_is_right(masked, expected, earns):
         output,
         right,
         "with a mask, padding takes no part in any average",
-        "Without a mask all is well; with one it is not. Does the mask line up with scores of shape (B, H, T, T), so that "
+        "Without a mask all is well; with one it is not. Does it line up with scores of shape (B, H, T, T), so that "
         "it hides keys, and does True in it mean what you take it for?",
         "the result with a mask",
         earns,
