@@ -4,6 +4,7 @@ What takes seconds to import is imported by the command that needs it, so that `
 """
 
 import json
+import os
 import socket
 import sys
 from pathlib import Path
@@ -54,6 +55,8 @@ def lab(context: typer.Context):
     _require_free_port(context.args)
     from jupyterlab.labapp import LabApp
 
+    # nbgrader's buttons start programs by name, which an environment that isn't activated doesn't have on its path.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     start_page = f"/lab/tree/notebooks/{first.name}"
     LabApp.launch_instance([f"--ServerApp.root_dir={root}", f"--LabApp.default_url={start_page}", *context.args])
 
