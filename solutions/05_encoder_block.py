@@ -49,7 +49,8 @@ for scale in (1, 2, 4):
 # %% [markdown]
 # The numbers die out or explode. Layer normalization (Ba, Kiros and Hinton 2016, section 3)
 # brings every token back to mean 0 and variance 1, whatever came before.
-#
+
+# %% [markdown]
 # ### Exercise 5.1 · Layer norm (about 10 min)
 #
 # For one token $x$ with $D$ numbers:
@@ -77,25 +78,19 @@ def layer_norm(x, weight, bias, eps=1e-5):
 checks.layer_norm(layer_norm)
 
 # %% [markdown]
-# The same 30 layers, with your norm after each:
+# The same 30 layers, with your norm after each. Then four tokens, each in a place of its own, before and after; the
+# stroke is the mean.
 
 # %%
 ones, zeros = torch.ones(64), torch.zeros(64)
+spread, place = torch.tensor([[1.0], [6.0], [3.0], [0.5]]), torch.tensor([[0.0], [10.0], [-12.0], [20.0]])
+tokens = torch.randn(4, 64) * spread + place
 with once_done("layer_norm"):
     for scale in (1, 2, 4):
         x = torch.randn(100, 64)
         for _ in range(30):
             x = layer_norm(x @ (scale * nn.Linear(64, 64).weight).T, ones, zeros)
         print(f"weights times {scale}, after 30 layers with norms: {x.std():.1f}")
-
-# %% [markdown]
-# And on four tokens, each in a place of its own, before and after. The stroke is the mean.
-
-# %%
-spread, place = torch.tensor([[1.0], [6.0], [3.0], [0.5]]), torch.tensor([[0.0], [10.0], [-12.0], [20.0]])
-tokens = torch.randn(4, 16) * spread + place
-ones, zeros = torch.ones(16), torch.zeros(16)
-with once_done("layer_norm"):
     pictures.tokens(tokens, layer_norm(tokens, ones, zeros))
 
 # %% [markdown]
@@ -110,7 +105,7 @@ with once_done("layer_norm"):
     token = tokens[1]
     undone = layer_norm(token, token.std(correction=0), token.mean())
     print("weight = its std and bias = its mean bring a token back:", torch.allclose(undone, token, atol=1e-3))
-    norm = nn.LayerNorm(16)
+    norm = nn.LayerNorm(64)
     print("equal to nn.LayerNorm:", torch.allclose(norm(tokens), layer_norm(tokens, norm.weight, norm.bias), atol=1e-4))
 
 # %% [markdown]
@@ -263,18 +258,17 @@ with once_done("FeedForward, then residual"):
 # %% [markdown]
 # ### Exercise 5.4 · The encoder block (about 12 min)
 #
-# Attention on a residual path, then the feed-forward net on another, each with a norm of its own. Keep what you get
-# under these names: `attention` and `feed_forward` (modules that are passed in), `attention_norm` and
-# `feed_forward_norm` (`nn.LayerNorm`, yours to make).
+# Attention on a residual path, then the feed-forward net on another, each with a norm of its own. The names are fixed:
+# `attention` and `feed_forward` (the modules passed in), `attention_norm` and `feed_forward_norm` (two `nn.LayerNorm`).
 #
-# - Attention is called with the mask too: `attention(x, key_padding_mask)`.
-# - In training, *dropout* sets numbers of what a sub-layer returns to 0 at random, before $x$ is added (Vaswani et al.
+# - Call attention with the mask: `attention(x, key_padding_mask)`.
+# - In training, *dropout* turns random numbers of what a sub-layer returns into 0, before $x$ is added (Vaswani et al.
 #   2017, section 5.4): use `nn.Dropout`.
 #
 # Shapes: (B, T, D), (B, T) → (B, T, D).
 #
-# <details><summary>Hint 1</summary>Follow the picture at the top from below. There are two lines for each form, one a sub-layer. The second line reads what the first one returned.</details>
-# <details><summary>Hint 2</summary>You can call <code>residual</code>: the sub-layer may be any function, for instance one that calls attention with the mask and then drops out.</details>
+# <details><summary>Hint 1</summary>Follow the picture upwards: two lines for each form, one a sub-layer.</details>
+# <details><summary>Hint 2</summary>Or call <code>residual</code>, with a function that attends and drops out as its sub-layer.</details>
 
 # %% exercise="EncoderBlock"
 class EncoderBlock(nn.Module):
@@ -441,7 +435,8 @@ with once_done("FeedForward, EncoderBlock, then Encoder"):
 #
 # Xiong et al. 2020 compare the two on translation and on BERT, which was itself trained with warm-up (10,000 steps;
 # Devlin et al. 2019, appendix A.2). Our own model will be pre-norm.
-#
+
+# %% [markdown]
 # ## Where the parameters are
 #
 # ### Exercise 5.6 · Count them, if you like (about 5 min)

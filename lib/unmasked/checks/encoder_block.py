@@ -1,10 +1,12 @@
 """Checks of lesson 05. The oracles are `F.layer_norm`, `nn.TransformerEncoderLayer` and `nn.TransformerEncoder`."""
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unmasked.attempt import Part
+from unmasked.attempt import Part, same
 from unmasked.criteria import close, holds, shaped, tensor
 from unmasked.exercise import exercise
 
@@ -476,6 +478,34 @@ def _parts_of(layer):
     return Part("Attention", (D, HEADS), attention), Part("Sequential", layers, feed), norms
 
 
+def _silenced(layer, *names):
+    """A copy of PyTorch's block in which the layers of these names return zeros."""
+    layer = copy.deepcopy(layer)
+    for name in names:
+        nn.init.zeros_(layer.get_submodule(name).weight)
+        nn.init.zeros_(layer.get_submodule(name).bias)
+    return layer
+
+
+def _wrong_half(attempt, layer, x, pre_norm):
+    """Where a wrong block is wrong, in a sentence: each half is tried while the other adds nothing."""
+    wrong = []
+    for half, silent in (("attention's half", "linear2"), ("the feed-forward half", "self_attn.out_proj")):
+        other = _silenced(layer, silent)
+        attention, feed_forward, norms = _parts_of(other)
+        block = attempt.build(attention, feed_forward, D, pre_norm=pre_norm)
+        block.load(norms)
+        block.mode(training=False)
+        if not same(block(x), other(x).detach()):
+            wrong.append(half)
+    if not wrong:
+        return "Each half of your block is right alone, but the second does not start from what the first returned."
+    form = "x + f(norm(x))" if pre_norm else "norm(x + f(x))"
+    alone = ", even while the other half adds nothing" if len(wrong) == 1 else ", tried one at a time"
+    halves = " and ".join(wrong)
+    return f"{halves[0].upper()}{halves[1:]} {'is' if len(wrong) == 1 else 'are'} not {form}{alone}."
+
+
 def _padded():
     """A mask with padding at the end of one sequence, in the middle of another, nowhere in a third."""
     mask = torch.zeros(B, T, dtype=torch.bool)
@@ -571,11 +601,12 @@ def EncoderBlock(attempt):
     block.mode(training=False)
     result = block(x)
     yield shaped(result, B=B, T=T, D=D)
+    right = torch.allclose(result, layer(x), rtol=1e-4, atol=1e-4)
     yield close(
         result,
         layer(x),
         "pre-norm: it equals `nn.TransformerEncoderLayer(norm_first=True)`",
-        "With the same weights, the result is not x = x + attention(norm(x)), then x + feed_forward(norm(x)).",
+        "" if right else _wrong_half(attempt, layer, x, pre_norm=True),
         earns=1,
     )
     noise = torch.where(mask[..., None], tensor(B, T, D, scale=9), x)
@@ -598,11 +629,14 @@ def EncoderBlock(attempt):
     post = attempt.build(attention, feed_forward, D, pre_norm=False)
     post.load(norms)
     post.mode(training=False)
+    result = post(x, mask)
+    yield shaped(result, B=B, T=T, D=D, what="the post-norm result")
+    right = torch.allclose(result * visible, layer(x, src_key_padding_mask=mask) * visible, rtol=1e-4, atol=1e-4)
     yield close(
-        post(x, mask) * visible,
+        result * visible,
         layer(x, src_key_padding_mask=mask) * visible,
         "post-norm: it equals `nn.TransformerEncoderLayer(norm_first=False)`",
-        "With `pre_norm=False`, the result is not x = norm(x + attention(x)), then norm(x + feed_forward(x)).",
+        "" if right else "With `pre_norm=False`: " + _wrong_half(attempt, layer, x, pre_norm=False),
         earns=1,
     )
     # Dropout with rate 1 drops everything, so that where it stands shows without any chance in it.

@@ -132,7 +132,7 @@ def training(runs, symbols):
                   xycoords=("axes fraction", "data"), textcoords="offset points")  # fmt: skip
     left.set(xlabel="step", ylabel="nats", ylim=(0, guess + 0.6), title="Loss")
     right.set(xlabel="step", ylim=(0, 1.02), title="How much the encoder's tokens differ")
-    left.legend(loc="center left", bbox_to_anchor=(0.0, 0.22), frameon=False)
+    right.legend(loc="center right", frameon=False)
     ends = "; ".join(f"{name} {losses[-1]:.2f} and {variety[-1]:.2f}" for name, (losses, variety) in runs.items())
     show(figure, f"Left: loss by step. Right: how much the tokens that leave the encoder differ. At the end: {ends}.")
 
