@@ -352,7 +352,7 @@ def errands(batch, people=6):
 # %%
 def train(model, steps=300):
     optimizer, losses = torch.optim.Adam(model.parameters(), lr=0.03), []
-    for step in range(steps):
+    for _ in range(steps):
         x, target = errands(32)
         loss = (model(x)[..., -4:] - target).square().mean()
         optimizer.zero_grad()

@@ -40,7 +40,7 @@ class Exercise:
     def __post_init__(self):
         functools.update_wrapper(self, self.check)
         self.name = self.check.__name__
-        self._traces = {}
+        self._runs = {}  # of known mistakes, by seed and sentence; each runs when it is first asked about
 
     def __call__(self, attempt, seed=0):
         """Judge the learner's function or class, or an Attempt that stands for one far away."""
@@ -87,9 +87,10 @@ class Exercise:
         """The sentence of the first known mistake whose replies are the learner's, up to the failure."""
         if run.failure and run.failure.ready_made:
             return None
-        if seed not in self._traces:
-            self._traces[seed] = {s: self._run(wrong, seed, watched=frozenset()) for s, wrong in self.mistakes.items()}
-        for sentence, known in self._traces[seed].items():
+        for sentence, wrong in self.mistakes.items():
+            if (seed, sentence) not in self._runs:
+                self._runs[seed, sentence] = self._run(wrong, seed, watched=frozenset())
+            known = self._runs[seed, sentence]
             as_far = not known.finished and len(known.criteria) == len(run.criteria)
             if as_far and _same_replies(known.trace, run.trace):
                 return sentence

@@ -31,7 +31,11 @@ BUILT_IN = {
     "embeddings": 4,
     "encoder": 5,
     "recipe": 6,
+    "optimizer": 6,
+    "checkpoint": 6,
     "training": 6,
     "masking": 7,
     "masked_lm": 7,
+    "unigram": 7,
+    "evaluation": 7,
 }

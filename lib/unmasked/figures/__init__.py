@@ -19,7 +19,6 @@ STYLE = {
     "axes.spines.right": False,
     "axes.prop_cycle": plt.cycler(color=(BLUE, ORANGE, GREEN, RED, PURPLE, SKY)),
     "axes.titlesize": "medium",
-    "legend.frameon": False,
     "font.size": 9.5,
 }
 
@@ -32,6 +31,8 @@ def axes(columns=1, width=None, height=3.2, **kwargs):
 
 def image(figure, text):
     """The figure as a picture with an alternative text, for `display`; closes the figure."""
+    for legend in filter(None, (ax.get_legend() for ax in figure.axes)):
+        legend.set_frame_on(False)
     buffer = io.BytesIO()
     with plt.rc_context(STYLE):
         figure.savefig(buffer, format="png", facecolor="white", metadata={"Software": None})

@@ -23,6 +23,7 @@ def explore(draw, **controls):
 def slider(label, values, value=None):
     """A slider over given values, moved with the arrow keys."""
     layout, style = {"width": "460px"}, {"description_width": "150px"}
+    value = values[0] if value is None else value
     return ipywidgets.SelectionSlider(
-        options=values, value=value or values[0], description=label, layout=layout, style=style, continuous_update=False
+        options=values, value=value, description=label, layout=layout, style=style, continuous_update=False
     )

@@ -170,15 +170,15 @@ class Unscaled(nn.Module):
 REWRITTEN_MISTAKES = {
     "similarity_scores": {
         "rows are keys and your columns": lambda query, key: torch.einsum("bqk,bsk->bsq", query, key),
-        "cosine similarity": lambda query, key: nn.functional.cosine_similarity(query[:, :, None], key[:, None], dim=-1),
+        "cosine similarity": lambda q, k: nn.functional.cosine_similarity(q[:, :, None], k[:, None], dim=-1),
         "not transposed": lambda query, key: torch.bmm(query, key),
     },
     "attention_weights": {
-        "not divided by the square root": lambda query, key: nn.Softmax(dim=2)(torch.bmm(query, key.transpose(1, 2))),
+        "not divided by the square root": lambda q, k: nn.Softmax(dim=2)(torch.bmm(q, k.transpose(1, 2))),
         "softmax runs over the queries": lambda query, key: (
             torch.softmax(torch.einsum("bqk,bsk->bqs", query, key) / math.sqrt(key.shape[2]), dim=1)
         ),
-        "to the most similar key": lambda query, key: (query @ key.mT).eq((query @ key.mT).amax(-1, keepdim=True)).float(),
+        "to the most similar key": lambda query, key: (query @ key.mT * 1e9).softmax(-1),
     },
     "weighted_average": {
         "divide by the number of keys": lambda weights, value: (weights[..., None] * value[:, None]).mean(2),
