@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nanobert.attention import masked_attention_weights  # you built it in lesson 02
+from nanobert.attention import masked_attention_weights  # (query, key, key_padding_mask=None), as in lesson 02
 from unmasked.checks import multi_head_attention as checks
 from unmasked.feedback import once_done
 from unmasked.figures import multi_head_attention as pictures
@@ -168,7 +168,8 @@ with once_done("exercise 3.3"):
 # without a loop, and hide padding: `key_padding_mask` (B, T) is True where a token is padding.
 #
 # You may use `F.scaled_dot_product_attention(query, key, value, attn_mask=...)`, lesson 02's attention in one call.
-# Careful: its mask is True where a key *may be seen*, and must line up with the scores, (B, H, T, T).
+# Careful: its mask is True where a key *may be seen*, and must line up with the scores, (B, H, T, T). By hand: a
+# sequence of nothing but padding must not give NaN.
 #
 # <details><summary>Hint 1</summary>Split all three, attend, merge.</details>
 # <details><summary>Hint 2</summary>The mask lacks the axes of heads and queries. <code>None</code> as an index makes
@@ -196,7 +197,7 @@ with once_done("exercises 3.3 and 3.4"):
     loop, once = (attend(query, key, value, 3) for attend in (heads_in_a_loop, heads_at_once))
     print("in a loop and at once the same:", torch.allclose(loop, once, atol=1e-6))
     factor = pictures.race(heads_in_a_loop, heads_at_once)
-    print(f"64 heads, on this CPU: at once is {factor:.0f} times as fast as the loop")
+    print(f"64 heads, on this CPU: at once is {factor:.1f} times as fast as the loop")
 
 # %% [markdown]
 # ## The module
@@ -320,21 +321,22 @@ with once_done("exercises 3.1 and 3.5"):
 
 # %% [markdown]
 # All three have the same number of weights. One head runs into the floor that we measured, ½: it sits on the fence,
-# about half and half. Two heads go to 0: one looks at the neighbour before, the other at the one after. Nobody assigned
-# them; a smaller loss did. The reshape learns too, without any error, and gets stuck.
+# about half and half. Two heads go to 0: one looks mostly at the neighbour before, the other at the one after (two
+# different mixes are enough, the output projection untangles them). Nobody assigned them; a smaller loss did. The
+# reshape raises no error and gets stuck: each of its heads sees half the circle.
 
 # %% [markdown]
 # ## What heads see in real text
 #
-# Does this happen with language too? Take 6,000 verses of the World English Bible (public domain), hide some of the
-# words, and let one layer of *your* attention, with four heads, guess them. Three in ten words are hidden, the loss is
+# Does this happen with language too? Take 6,000 verses of the World English Bible (public domain), cut into pieces
+# of words, hide three in ten pieces, and let one layer of *your* attention, with four heads, guess them. The loss is
 # over these alone, and training takes about 15 seconds on a laptop. (Lesson 07 does all this properly.)
 
 # %%
 from nanobert.tokenizer import MASK, pack_rows, train_tokenizer
 from unmasked.data import load_corpus
 
-corpus = load_corpus("web")
+corpus = load_corpus("web")  # the World English Bible
 tokenizer = train_tokenizer(corpus.train[:6000], vocab_size=1000)
 rows = pack_rows(tokenizer, corpus.train[:6000], max_tokens=12)
 print("rows of tokens:", tuple(rows.shape), " a row:", tokenizer.decode(rows[0].tolist()))
@@ -453,7 +455,7 @@ with once_done("exercises 3.5 and 3.6"):
     counted = [attention_cost(48, 64, heads) for heads in heads_tried]
     for heads, module, mine in zip(heads_tried, modules, counted):
         print(f"heads: {heads:2}, {mine[0]:,} parameters, {mine[1]:,} FLOPs;",
-              "PyTorch counts the same:", pictures.measured_cost(module, 48, 64) == mine)  # fmt: skip
+              "PyTorch counts the same:", pictures.measured_cost(module, 48, 64) == tuple(mine))  # fmt: skip
     parameters, flops = zip(*counted)
     pictures.cost_by_heads(heads_tried, parameters, flops, modules, tokens=48, d_model=64)
 
@@ -480,8 +482,8 @@ with once_done("exercises 3.1 and 3.5"):
         print(f"{heads:2} heads, K = {32 // heads:2}: the scores of a head, 24 × 24, have rank {rank}")
 
 # %% [markdown]
-# One head has too few averages; 32 heads are one column wide, too narrow to tell six places apart: the rank of the
-# scores is at most K (Bhojanapalli et al. 2020, "Low-Rank Bottleneck in Multi-head Attention Models"). In practice K is
+# One head has too few averages; 32 heads are one column wide, too narrow to tell six places apart quickly: the rank of
+# the scores is at most K (Bhojanapalli et al. 2020, "Low-Rank Bottleneck in Multi-head Attention Models"). In practice K is
 # often 64: the base model of Vaswani et al. has 8 heads at D = 512, BERT-base 12 at D = 768. One head, or too many,
 # translated worse (Vaswani et al. 2017, table 3, rows A).
 #

@@ -34,7 +34,7 @@ def cut(split_heads, tokens=3, heads=2, width=6):
     yours, reshaped = split_heads(x, heads)[0], x.reshape(heads, tokens, -1)
     pieces = {"x": x[0]} | {f"your head {h}": part for h, part in enumerate(yours)}
     pieces |= {f"by reshape: {h}": part for h, part in enumerate(reshaped)}
-    text = "Yours keeps each token in its row; a reshape alone puts numbers of several tokens into one row."
+    text = "Colours of tokens: in yours beside a reshape alone, which puts numbers of several tokens into one row."
     _show_pieces(pieces, width, text)
 
 
@@ -104,8 +104,10 @@ def race(loop, at_once, heads=(1, 2, 4, 8, 16, 32, 64), tokens=32, width=256):
     ax.set(xlabel="heads", ylabel="milliseconds", xscale="log", ylim=(0, None), xticks=heads, xticklabels=heads)
     ax.minorticks_off()
     ax.legend(frameon=False)
-    show(figure, "Time by the number of heads: in a loop it grows with every head, at once it hardly does.")
-    return milliseconds["in a loop", "cpu"][-1] / milliseconds["at once", "cpu"][-1]
+    last = {label: milliseconds[label, "cpu"][-1] for label in ("in a loop", "at once")}
+    spoken = ", ".join(f"{label} {time:.1f} ms" for label, time in last.items())
+    show(figure, f"Time by the number of heads; on the CPU, with {heads[-1]} heads: {spoken}.")
+    return last["in a loop"] / last["at once"]
 
 
 def _seconds(function, *args):
@@ -212,7 +214,8 @@ def cost_by_heads(heads, parameters, flops, modules, tokens, d_model):
         ax.plot(heads, line, "o-", color=colour)
         ax.set(title=title, xlabel="heads", xscale="log", ylim=(0, 1.25 * max(line)), xticks=heads, xticklabels=heads)
         ax.minorticks_off()
-    show(figure, "Parameters and FLOPs are the same for any number of heads; the time grows a little with it.")
+    ends = f"{times[0]:.2f} ms with {heads[0]} head, {times[-1]:.2f} ms with {heads[-1]}"
+    show(figure, f"Parameters and FLOPs are the same for any number of heads; the time: {ends}.")
 
 
 def loss_by_heads(final, bound):
