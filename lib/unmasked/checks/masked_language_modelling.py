@@ -27,20 +27,23 @@ def _same(a, b):
     return all(isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor) and torch.equal(x, y) for x, y in pairs)
 
 
+SAME_RESULT = "Generators of different seeds give the same result: draw from `generator`, and don't seed it yourself."
+OTHER_RESULT = "Generators of the same seed give different results: something is drawn from elsewhere than `generator`."
+
+
 def _repeats(first, again):
-    return holds(
-        _same(first, again),
-        "generators of the same seed give the same result",
-        "Generators of the same seed give different results: something is drawn from elsewhere than `generator`.",
-    )
+    return holds(_same(first, again), "generators of the same seed give the same result", OTHER_RESULT)
 
 
 def _differs(first, other):
-    return holds(
-        not _same(first, other),
-        "generators of different seeds give different results",
-        "Generators of different seeds give the same result: draw from `generator`, and don't seed it yourself.",
-    )
+    return holds(not _same(first, other), "generators of different seeds give different results", SAME_RESULT)
+
+
+def _unseeded():
+    """A generator that nobody can repeat."""
+    generator = torch.Generator()
+    generator.seed()
+    return generator
 
 
 # --- 7.1 choose_positions --------------------------------------------------------------------------------------------
@@ -141,10 +144,19 @@ def _why_rows_are_alike(counts):
         WHOLE_ROWS: lambda tokens, special_ids, rate, generator: (
             _drawn(tokens[:, :1], rate, generator) & _ordinary(tokens, special_ids)
         ),
-        "The generator is not used: you draw from the global one, and nobody can repeat your masks.": (
-            lambda tokens, special_ids, rate, generator: _drawn(tokens, rate, None) & _ordinary(tokens, special_ids)
+        SAME_RESULT: lambda tokens, special_ids, rate, generator: (
+            _drawn(tokens, rate, None) & _ordinary(tokens, special_ids)
+        ),
+        OTHER_RESULT: lambda tokens, special_ids, rate, generator: (
+            _drawn(tokens, rate, _unseeded()) & _ordinary(tokens, special_ids)
         ),
         "You seed the generator yourself, so that every call chooses the same places.": _reseeded,
+        "`torch.isin` compares with a tensor: give it `torch.tensor(special_ids)`.": (
+            lambda tokens, special_ids, rate, generator: torch.isin(tokens, special_ids)
+        ),
+        "`tokens in special_ids` asks about all tokens at once; `torch.isin` asks about each.": (
+            lambda tokens, special_ids, rate, generator: tokens in special_ids
+        ),
         FIXED_RATE: lambda tokens, special_ids, rate, generator: (
             _drawn(tokens, 0.15, generator) & _ordinary(tokens, special_ids)
         ),
@@ -253,6 +265,10 @@ def _global(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
     return _with_labels()(tokens, chosen, mask_id, special_ids, vocab_size)
 
 
+def _nobodys(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
+    return _with_labels()(tokens, chosen, mask_id, special_ids, vocab_size, _unseeded())
+
+
 LABELS_FIRST = "You return the labels first; the order is inputs, then labels."
 LABELS_EVERYWHERE = "Every position has a label, so that the loss counts all tokens; it must be -100 where not chosen."
 LABELS_ZERO = "Your labels are 0 where no token is chosen; 0 is a token too. Use -100, which the loss leaves out."
@@ -333,7 +349,8 @@ def _what_was_drawn(drawn, ordinary):
         LAST_MISSING: _with_labels(_corrupt(high=-1)),
         ONE_RANDOM: _with_labels(_corrupt(random_shape=(1,))),
         ROW_DRAWS: _with_labels(_corrupt(draw_shape=lambda tokens: (len(tokens), 1))),
-        "The generator is not used: you draw from the global one, and nobody can repeat your masks.": _global,
+        SAME_RESULT: _global,
+        OTHER_RESULT: _nobodys,
         "You change the caller's tokens in place; make new ones, with `clone`, `where` or `masked_fill`.": _in_place,
     },
 )
@@ -513,7 +530,7 @@ def MaskedLMHead(attempt):
     }
     unfit = head.load(state)
     yield holds(
-        unfit != ["decoder.bias"],
+        unfit != ["decoder.bias"] or "decoder.weight" not in head.parameters(),
         "its decoder has a bias, (V,)",
         NO_BIAS,
     )
@@ -530,16 +547,17 @@ def MaskedLMHead(attempt):
         OWN_MATRIX,
     )
     x = tensor(B, T, D)
+    logits = head(x)
+    yield shaped(logits, B=B, T=T, V=VOCABULARY, hint="A score for every token of the vocabulary at every position.")
     # The check's embedding is frozen. If the head's matrix is the same parameter, no gradient reaches it.
     signals = head.gradients(x)["parameters"]
+    own = [name for name, value in head.parameters().items() if value.shape == matrix.shape]
     yield holds(
-        not any(signals[name] is not None for name, value in head.parameters().items() if value.shape == matrix.shape),
+        all(signals[name] is None for name in own),
         "it is the embedding's own parameter, not a copy: where one is frozen, so is the other",
         COPY,
         earns=1,
     )
-    logits = head(x)
-    yield shaped(logits, B=B, T=T, V=VOCABULARY, hint="A score for every token of the vocabulary at every position.")
 
     def right(x):
         hidden = F.gelu(F.linear(x, state["dense.weight"], state["dense.bias"]))
@@ -639,6 +657,12 @@ ALL_POSITIONS = "You divide by the number of all positions; divide by the number
     mistakes={
         OVER_ALL: _over_all,
         ALL_POSITIONS: lambda logits, labels: _each(logits, labels).mean(),
+        "`F.cross_entropy` takes (N, V) and (N,): flatten all axes but the one of the scores.": lambda logits, labels: (
+            F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
+        ),
+        "You have `F.cross_entropy` leave out another label; it is -100 that means: does not count.": (
+            lambda logits, labels: F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=0)
+        ),
         "You return the sum; divide it by the number of chosen positions.": lambda logits, labels: _each(
             logits, labels
         ).sum(),
@@ -709,96 +733,90 @@ def masked_lm_loss(attempt):
 # --- 7.5 held_out_loss -----------------------------------------------------------------------------------------------
 
 
-def _measured(join, training=False, step=None):
-    """A held_out_loss that joins what the batches give, (loss, number of chosen positions) each, in its own way."""
+def _batches(scores, inputs, labels, batch):
+    """What each batch gives: its mean loss, its number of chosen positions, and of positions."""
+    pairs = zip(inputs.split(batch), labels.split(batch))
+    return [(_right_loss(scores(x), y).item(), int((y != IGNORE).sum()), y.numel()) for x, y in pairs]
+
+
+def _weighted(batches):
+    return sum(loss * chosen for loss, chosen, _ in batches) / sum(chosen for _, chosen, _ in batches)
+
+
+def _joined(join, training=False):
+    """A held_out_loss that joins what the batches give in its own way."""
 
     def held_out_loss(model, inputs, labels, batch=256):
-        model.train(training)
-        batches = list(zip(inputs.split(batch), labels.split(batch)))
-        batches = step(batches, batch) if step else batches
-        return join([(_right_loss(model(x), y).item(), int((y != IGNORE).sum()), y.numel()) for x, y in batches])
+        return join(_batches(model.train(training), inputs, labels, batch))
 
     return held_out_loss
 
 
-def _weighted(results):
-    return sum(loss * chosen for loss, chosen, _ in results) / sum(chosen for _, chosen, _ in results)
+def _without_the_last(model, inputs, labels, batch=256):
+    full = len(inputs) // batch * batch
+    return _weighted(_batches(model.eval(), inputs[:full], labels[:full], batch))
 
 
-BATCH_MEANS = "You average the batches' means: a position in a batch with few chosen ones counts more than another."
+# Sentences, and the numbers that tell them: what the batches give, joined in a wrong way.
+WRONGLY_JOINED = {
+    "You average the batches' means: a position in a batch with few chosen ones counts more than another.": (
+        lambda batches: sum(loss for loss, _, _ in batches) / len(batches)
+    ),
+    "Only the first batch counts: is there a `return` inside the loop?": lambda batches: batches[0][0],
+    "Only the last batch counts: add up inside the loop, with `+=`.": lambda batches: batches[-1][0],
+    "You return the sum over the chosen positions; divide by their number.": (
+        lambda batches: sum(loss * chosen for loss, chosen, _ in batches)
+    ),
+    "You weigh a batch by its rows or all its positions; weigh it by its chosen positions.": (
+        lambda batches: sum(loss * size for loss, _, size in batches) / sum(size for _, _, size in batches)
+    ),
+    "You return the perplexity; the loss is asked for.": lambda batches: torch.tensor(_weighted(batches)).exp().item(),
+}
 DROPOUT = "Dropout is on, and the loss changes from call to call: switch the model to evaluation first, `model.eval()`."
+
+
+def _how_joined(value, batches):
+    """The sentence for a number that is not the mean over all chosen positions."""
+    for sentence, join in WRONGLY_JOINED.items():
+        if value is not None and abs(join(batches) - value) < 1e-4:
+            return sentence
+    return "The result is another than in one batch: sum over all batches, to the last row, then divide once."
 
 
 @exercise(
     points=2,
     uses={"masked_lm_loss": _right_loss},
     mistakes={
-        BATCH_MEANS: _measured(lambda results: sum(loss for loss, _, _ in results) / len(results)),
-        DROPOUT: _measured(_weighted, training=True),
-        "The last batch is left out when it is not full.": _measured(
-            _weighted, step=lambda batches, batch: [pair for pair in batches if len(pair[0]) == batch]
-        ),
-        "Only the first batch counts: is there a `return` inside the loop?": _measured(
-            _weighted, step=lambda batches, batch: batches[:1]
-        ),
-        "Only the last batch counts: add up inside the loop, with `+=`.": _measured(
-            _weighted, step=lambda batches, batch: batches[-1:]
-        ),
-        "You return the sum over the chosen positions; divide by their number.": _measured(
-            lambda results: sum(loss * chosen for loss, chosen, _ in results)
-        ),
-        "You weigh a batch by its rows or all its positions; weigh it by its chosen positions.": _measured(
-            lambda results: sum(loss * size for loss, _, size in results) / sum(size for _, _, size in results)
-        ),
-        "You return the perplexity; the loss is asked for.": _measured(
-            lambda results: torch.tensor(_weighted(results)).exp().item()
-        ),
+        **{sentence: _joined(join) for sentence, join in WRONGLY_JOINED.items()},
+        DROPOUT: _joined(_weighted, training=True),
+        "The last batch is left out when it is not full.": _without_the_last,
     },
 )
 def held_out_loss(attempt):
     """The oracle is `F.cross_entropy` over all positions at once."""
     vocabulary, rows, length = 6, 7, 5
     scores = tensor(vocabulary, vocabulary, scale=2)
-    model = Part(
-        "Sequential", (Part("Embedding", (vocabulary, vocabulary)), Part("Dropout", (0.5,))), {"0.weight": scores}
-    )
+    layers = Part("Embedding", (vocabulary, vocabulary)), Part("Dropout", (0.5,))
+    model = Part("Sequential", layers, {"0.weight": scores})
     inputs, labels = integers(0, vocabulary, (rows, length)), integers(0, vocabulary, (rows, length))
     for row, count in enumerate((1, 5, 2, 0, 4, 1, 3)):  # no two batches of 3 rows have as many chosen positions
         labels[row, count:] = IGNORE
     expected = F.cross_entropy(scores[inputs].flatten(0, 1), labels.flatten(), ignore_index=IGNORE).item()
 
-    def measured(batch):
+    def measured(batch, sentence, earns=0):
         value = attempt(model, inputs, labels, batch)
-        return float(value) if isinstance(value, (int, float)) or _single(value) else None
+        value = float(value) if isinstance(value, (int, float)) or _single(value) else None
+        good = value is not None and abs(value - expected) < 1e-4
+        wrong = _how_joined(value, _batches(scores.__getitem__, inputs, labels, batch))
+        if value is None:
+            wrong = "Return one number: the mean loss of all chosen positions."
+        elif batch == rows and wrong not in WRONGLY_JOINED:
+            wrong = "With all rows in one batch, it is not the mean loss of the chosen positions: is `model.eval()` missing?"
+        return holds(good, sentence, wrong, expected=expected, received=value, earns=earns)
 
-    at_once = measured(rows)
-    yield holds(at_once is not None, "it is a number", "Return one number: the mean loss of all chosen positions.")
-    off = F.cross_entropy(scores[inputs].flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum").item()
-    yield holds(
-        abs(at_once - expected) < 1e-4,
-        "in one batch it is the mean loss of all chosen positions, with dropout off",
-        "With all rows in one batch, it is not the mean over the chosen positions: "
-        + (f"the sum is {off:.3f}, their mean {expected:.3f}, and yours {at_once:.3f}. Is `model.eval()` missing?"),
-        expected=expected,
-        received=at_once,
-        earns=1,
-    )
-    in_threes = measured(3)
-    yield holds(
-        in_threes is not None and abs(in_threes - expected) < 1e-4,
-        "in batches of 3 it is the same, to the last row",
-        "In batches of 3 rows the result is another than in one batch: sum over all batches, then divide once.",
-        expected=expected,
-        received=in_threes,
-    )
-    one = measured(1)
-    yield holds(
-        one is not None and abs(one - expected) < 1e-4,
-        "and row by row, though one row has no chosen position",
-        "Row by row the result is wrong: one row has no chosen position, and counts for nothing.",
-        expected=expected,
-        received=one,
-    )
+    yield measured(rows, "in one batch it is the mean loss of all chosen positions, with dropout off", earns=1)
+    yield measured(3, "in batches of 3 it is the same, to the last row")
+    yield measured(1, "and row by row, though one row has no chosen position")
 
 
 # --- 7.6 learning_rate -----------------------------------------------------------------------------------------------

@@ -284,3 +284,134 @@ VARIANTS = {
         "weighted means": held_out_weighted_means,
     },
 }
+
+
+def padding_forgotten(tokens, special_ids, rate, generator=None):
+    probabilities = torch.full(tokens.shape, rate)
+    probabilities[(tokens >= 100) & (tokens < 104)] = 0.0
+    return torch.bernoulli(probabilities, generator=generator).bool()
+
+
+def inverted_draw(tokens, special_ids, rate, generator=None):
+    special = sum(tokens == special for special in special_ids).bool()
+    return torch.rand(tokens.shape, generator=generator).ge(rate) & ~special
+
+
+def one_row_for_all(tokens, special_ids, rate, generator=None):
+    count = round(rate * tokens.shape[1])
+    chosen = torch.zeros_like(tokens, dtype=torch.bool)
+    chosen[:, torch.randperm(tokens.shape[1], generator=generator)[:count]] = True
+    return chosen & ~torch.isin(tokens, torch.tensor(special_ids))
+
+
+def share_of_the_row(tokens, special_ids, rate, generator=None):
+    chosen = torch.zeros_like(tokens, dtype=torch.bool)
+    for row, text in enumerate(tokens):
+        places = torch.isin(text, torch.tensor(special_ids), invert=True).nonzero().squeeze(1)
+        chosen[row, places[torch.randperm(len(places), generator=generator)[: round(rate * len(text))]]] = True
+    return chosen
+
+
+def masked(mask=0.8, random=0.1, low=None, high=None, labels=None):
+    """A mask_tokens with two draws, a loop's logic and other numbers."""
+
+    def mask_tokens(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
+        ids = torch.randint(low or len(special_ids), high or vocab_size, tokens.shape, generator=generator)
+        draw = torch.rand(tokens.shape, generator=generator)
+        inputs = torch.where(draw < random, ids, torch.where(draw < random + mask, mask_id, tokens))
+        answers = labels(tokens, chosen) if labels else torch.where(chosen, tokens, IGNORE)
+        return torch.where(chosen, inputs, tokens), answers
+
+    return mask_tokens
+
+
+def hugging_face_misread(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
+    """Hugging Face's collator with 0.1 where it has 0.5."""
+    inputs, labels = tokens.clone(), torch.where(chosen, tokens, IGNORE)
+    replaced = torch.bernoulli(torch.full(tokens.shape, 0.8), generator=generator).bool() & chosen
+    inputs[replaced] = mask_id
+    random = torch.bernoulli(torch.full(tokens.shape, 0.1), generator=generator).bool() & chosen & ~replaced
+    inputs[random] = torch.randint(len(special_ids), vocab_size, tokens.shape, generator=generator)[random]
+    return inputs, labels
+
+
+class SharedData(HeadWithModules):
+    """The numbers are shared, the parameter is not."""
+
+    def __init__(self, d_model, token_embedding):
+        super().__init__(d_model, token_embedding)
+        del self.token_embedding
+        self.decoder.weight = nn.Parameter(token_embedding.weight.data)
+
+
+class NormTooEarly(HeadWithOwnDecoder):
+    def forward(self, x):
+        return self.decoder(nn.functional.gelu(self.norm(self.dense(x))))
+
+
+class WithoutGELU(HeadByHand):
+    def forward(self, x):
+        x = nn.functional.layer_norm(x @ self.dense.weight.T + self.dense.bias, x.shape[-1:])
+        return self.decoder(x * self.norm.weight + self.norm.bias)
+
+
+def mean_of_rows(logits, labels):
+    rows = [loss_by_hand(row, wanted) for row, wanted in zip(logits, labels)]
+    return sum(rows) / len(rows)
+
+
+def textbook(logits, labels):
+    """As in d2l-en, issue 2582."""
+    weights = (labels != IGNORE).float().reshape(-1)
+    loss = nn.CrossEntropyLoss()(logits.reshape(-1, logits.shape[-1]), labels.clamp(min=0).reshape(-1))
+    return (loss * weights).sum() / (weights.sum() + 1e-8)
+
+
+def from_zero(step, steps, peak, warmup):
+    if warmup and step < warmup:
+        return step * (peak / warmup)
+    return max(0.0, peak * (1 - (step - warmup) / (steps - warmup)))
+
+
+def means_of_batches(model, inputs, labels, batch=256):
+    model.eval()
+    starts = range(0, len(inputs), batch)
+    means = [loss_by_hand(model(inputs[i : i + batch]), labels[i : i + batch]) for i in starts]
+    return torch.stack(means).mean()
+
+
+# The same mistakes as in the checks' tables, made by other code.
+REWRITTEN_MISTAKES = {
+    "choose_positions": {
+        "but padding is": padding_forgotten,
+        "should be left": inverted_draw,
+        "same places in every row": one_row_for_all,
+        "share of the whole row": share_of_the_row,
+        "different seeds give the same": lambda tokens, special_ids, rate, generator=None: choose_with_bernoulli(
+            tokens, special_ids, rate
+        ),
+        "another rate chooses as many": lambda tokens, special_ids, rate, generator=None: choose_exact_count(
+            tokens, special_ids, 0.15, generator
+        ),
+    },
+    "mask_tokens": {
+        "only 80 % should": masked(mask=1.0, random=0.0),
+        "No chosen token stays": masked(mask=0.8, random=0.2),
+        "replaced by a random one": masked(random=0.0),
+        "are special ones": masked(low=1),
+        "upper end": masked(high=29),
+        "half of it": hugging_face_misread,
+        "Every position has a label": masked(labels=lambda tokens, chosen: tokens * 1),
+        "Use -100": masked(labels=lambda tokens, chosen: torch.where(chosen, tokens, 0)),
+    },
+    "MaskedLMHead": {"is a copy": SharedData, "before the GELU": NormTooEarly, "The GELU is missing": WithoutGELU},
+    "masked_lm_loss": {
+        "mean of each row": mean_of_rows,
+        "were not chosen count too": textbook,
+        "divide 0 by 0": lambda logits, labels: (
+            -(logits.log_softmax(-1)[labels != IGNORE].gather(-1, labels[labels != IGNORE][:, None]).mean())
+        ),
+    },
+    "learning_rate": {"first step has a rate of 0": from_zero},
+    "held_out_loss": {"average the batches": means_of_batches},
+}
