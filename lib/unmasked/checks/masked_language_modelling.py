@@ -811,7 +811,7 @@ def held_out_loss(attempt):
         if value is None:
             wrong = "Return one number: the mean loss of all chosen positions."
         elif batch == rows and wrong not in WRONGLY_JOINED:
-            wrong = "With all rows in one batch, it is not the mean loss of the chosen positions: is `model.eval()` missing?"
+            wrong = "In one batch, it is not the mean loss of the chosen positions: is `model.eval()` missing?"
         return holds(good, sentence, wrong, expected=expected, received=value, earns=earns)
 
     yield measured(rows, "in one batch it is the mean loss of all chosen positions, with dropout off", earns=1)
