@@ -164,12 +164,11 @@ with once_done("exercise 3.3"):
 # %% [markdown]
 # ### Exercise 3.4 · All heads at once (about 10 min)
 #
-# A matrix product leaves all axes but the last two alone: with the heads in front, *one* call serves them all. Write it
-# without a loop, and hide padding: `key_padding_mask` (B, T) is True where a token is padding.
+# With the heads in front, *one* matrix product serves them all. Write it without a loop, and hide padding:
+# `key_padding_mask` (B, T) is True where a token is padding; nothing but padding must not give NaN.
 #
 # You may use `F.scaled_dot_product_attention(query, key, value, attn_mask=...)`, lesson 02's attention in one call.
-# Careful: its mask is True where a key *may be seen*, and must line up with the scores, (B, H, T, T). By hand: a
-# sequence of nothing but padding must not give NaN.
+# Careful: its mask is True where a key *may be seen*, and must line up with the scores, (B, H, T, T).
 #
 # <details><summary>Hint 1</summary>Split all three, attend, merge.</details>
 # <details><summary>Hint 2</summary>The mask lacks the axes of heads and queries. <code>None</code> as an index makes

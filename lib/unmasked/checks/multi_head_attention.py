@@ -112,7 +112,7 @@ def _masked(hide):
 
 # The ways to go wrong with a mask, for the two exercises that take one.
 MASKS = {
-    "The mask has no effect: padding takes part in every average. Is it handed on? (`masked_fill` returns a new tensor.)": (
+    "The mask has no effect: padding takes part. Is it handed on? (`masked_fill` returns a new tensor.)": (
         lambda s, mask: s.softmax(-1)
     ),
     "Your mask is inverted: `key_padding_mask` is True where a token is padding, and PyTorch's `attn_mask` "
