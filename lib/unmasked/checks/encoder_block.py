@@ -6,12 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unmasked.attempt import Part, same
+from unmasked.attempt import Part
 from unmasked.criteria import close, holds, shaped, tensor
 from unmasked.exercise import exercise
 
 # Every size differs from every other, so that a wrong axis can't hide. HIDDEN is not 4 D either.
 B, T, D, HEADS, HIDDEN = 3, 5, 8, 2, 14
+
+
+SWAPPED = "The sizes are swapped: `up` leads from d_model to d_hidden, and `down` back."
 
 
 def _fits(module, state):
@@ -23,6 +26,8 @@ def _fits(module, state):
         return holds(True, sentence, "")
     own = module.parameters()  # asked for only now, so that known mistakes in `forward` need not share first weights
     wrong = [name for name in unfit if name in own]
+    if wrong and all(own[name].shape == state[name].shape[::-1] for name in state if name.endswith("weight")):
+        return holds(False, sentence, SWAPPED)
     if wrong:
         sizes = tuple(own[wrong[0]].shape), tuple(state[wrong[0]].shape)
         return holds(False, sentence, f"`{wrong[0]}` has shape {sizes[0]} instead of {sizes[1]}.")
@@ -54,6 +59,11 @@ def _normal(x, eps, axes=-1, **correction):
 def _by_squares(x, weight, bias, eps=1e-5):
     mean, mean_square = x.mean(-1, keepdim=True), x.square().mean(-1, keepdim=True)
     return (x - mean) / (mean_square - mean.square() + eps).sqrt() * weight + bias
+
+
+def _norm_without_gradient(x, weight, bias, eps=1e-5):
+    mean, variance = x.mean(-1, keepdim=True).detach(), x.var(-1, correction=0, keepdim=True).detach()
+    return (x - mean) / (variance + eps).sqrt() * weight + bias
 
 
 def _norm_in_place(x, weight, bias, eps=1e-5):
@@ -94,6 +104,12 @@ def _norm_in_place(x, weight, bias, eps=1e-5):
         "Your variance divides by D - 1, as torch's `var` and `std` do unless told otherwise; divide by D.": (
             lambda x, weight, bias, eps=1e-5: _normal(x, eps, correction=1) * weight + bias
         ),
+        "Your variance is the sum of the squared distances; it is their mean, so divide by D.": (
+            lambda x, weight, bias, eps=1e-5: _normal(x, eps, correction=x.shape[-1] - 1) * weight + bias
+        ),
+        "`weight` and `bias` are not used: multiply by the weight, then add the bias.": (
+            lambda x, weight, bias, eps=1e-5: _normal(x, eps)
+        ),
         "`weight` is not used.": lambda x, weight, bias, eps=1e-5: _normal(x, eps) + bias,
         "`bias` is not used.": lambda x, weight, bias, eps=1e-5: _normal(x, eps) * weight,
         "`weight` and `bias` are swapped: multiply by the weight and add the bias.": (
@@ -112,6 +128,9 @@ def _norm_in_place(x, weight, bias, eps=1e-5):
         ),
         "Mean of squares minus square of the mean is the variance on paper only: far from 0 the rounding eats it up. "
         "Subtract the mean first, then square.": _by_squares,
+        "No gradient flows through your mean and variance: `.item()`, `float()` or `detach()` cuts them off.": (
+            _norm_without_gradient
+        ),
         "You change `x` in place: the caller's tensor is not the same afterwards.": _norm_in_place,
     },
 )
@@ -169,6 +188,16 @@ def layer_norm(attempt):
         "it works without a batch axis, and on a transposed view",
         "It fails for (T, D), or for a transposed view; count axes from the end.",
     )
+    inputs = [part.clone().requires_grad_() for part in (x[:1], weight, bias)]
+    output = F.layer_norm(inputs[0], (D,), *inputs[1:])
+    signal = torch.arange(1, output.numel() + 1.0).sin().view(output.shape)  # as in `Attempt.gradients`
+    expected = torch.autograd.grad(output, inputs, signal)
+    gradients = attempt.gradients(x[:1], weight, bias)["arguments"]
+    yield holds(
+        all(close(one, other, "", "", tolerance=1e-3).holds for one, other in zip(gradients, expected)),
+        "its gradients are right as well",
+        "The values are right and the gradients are wrong: does `.item()` or `detach()` cut something off?",
+    )
 
 
 # --- 5.2 FeedForward -------------------------------------------------------------------------------------------------
@@ -214,14 +243,15 @@ class _WithoutInit(nn.Module):
             _NotRegistered
         ),
         "Both layers have a bias; leave `bias` as it is.": _feed_forward(_right_feed_forward, bias=False),
-        "The sizes are swapped: `up` leads from d_model to d_hidden, and `down` back.": (
-            _feed_forward(_right_feed_forward, sizes=lambda d_model, d_hidden: (d_hidden, d_model))
-        ),
+        SWAPPED: _feed_forward(_right_feed_forward, sizes=lambda d_model, d_hidden: (d_hidden, d_model)),
         "The hidden width is `d_hidden`; 4 · d_model is only what most models pass in.": (
             _feed_forward(_right_feed_forward, sizes=lambda d_model, d_hidden: (d_model, 4 * d_model))
         ),
         "There is no activation, and two linear maps in a row are only another linear map.": (
             _feed_forward(lambda net, x: net.down(net.up(x)))
+        ),
+        "`nn.GELU` is a class and makes a module, which is called later; the function is `F.gelu(x)`.": (
+            _feed_forward(lambda net, x: net.down(nn.GELU(net.up(x))))
         ),
         "You use ReLU, as the first transformer did; BERT's feed-forward net has GELU.": (
             _feed_forward(lambda net, x: net.down(F.relu(net.up(x))))
@@ -300,6 +330,12 @@ def _path_in_place(x, sublayer, norm, pre_norm):
     return x if pre_norm else norm(x)
 
 
+def _sum_in_place(x, sublayer, norm, pre_norm):
+    result = sublayer(norm(x) if pre_norm else x)
+    result += x
+    return result if pre_norm else norm(result)
+
+
 @exercise(
     points=2,
     mistakes={
@@ -336,6 +372,7 @@ def _path_in_place(x, sublayer, norm, pre_norm):
         ),
         "Post-norm: the norm is missing.": _path(post=lambda x, sublayer, norm: x + sublayer(x)),
         "You change `x` in place (`+=` does that): the caller's tensor is not the same afterwards.": _path_in_place,
+        "You add `x` in place (`+=`) to what the sub-layer returned; a sub-layer may return `x` itself.": _sum_in_place,
     },
 )
 def residual(attempt):
@@ -374,6 +411,13 @@ def residual(attempt):
         "it works for a single token",
         "It fails for a single token, (1, D): this function needs no axis by number.",
     )
+    for pre_norm in (False, True):
+        yield close(
+            attempt(one, Part("Identity"), Part("Identity"), pre_norm),
+            2 * one,
+            f"with `pre_norm={pre_norm}`, norm and sub-layer that return x give 2x",
+            f"With `pre_norm={pre_norm}`, norm and sub-layer that change nothing must give 2x.",
+        )
 
 
 # --- 5.4 EncoderBlock ------------------------------------------------------------------------------------------------
@@ -478,32 +522,36 @@ def _parts_of(layer):
     return Part("Attention", (D, HEADS), attention), Part("Sequential", layers, feed), norms
 
 
-def _silenced(layer, *names):
-    """A copy of PyTorch's block in which the layers of these names return zeros."""
+def _silenced(layer, last, norm):
+    """A copy of PyTorch's block in which one half, of this last layer and norm, changes no tokens that are normal."""
     layer = copy.deepcopy(layer)
-    for name in names:
-        nn.init.zeros_(layer.get_submodule(name).weight)
+    for name, weight in ((last, 0.0), (norm, 1.0)):
+        nn.init.constant_(layer.get_submodule(name).weight, weight)
         nn.init.zeros_(layer.get_submodule(name).bias)
     return layer
 
 
 def _wrong_half(attempt, layer, x, pre_norm):
     """Where a wrong block is wrong, in a sentence: each half is tried while the other adds nothing."""
-    wrong = []
-    for half, silent in (("attention's half", "linear2"), ("the feed-forward half", "self_attn.out_proj")):
-        other = _silenced(layer, silent)
+    wrong, x = [], F.layer_norm(x, (D,))
+    halves = {"attention's half": ("linear2", "norm2"), "the feed-forward half": ("self_attn.out_proj", "norm1")}
+    for half, silent in halves.items():
+        other = _silenced(layer, *silent)
         attention, feed_forward, norms = _parts_of(other)
         block = attempt.build(attention, feed_forward, D, pre_norm=pre_norm)
         block.load(norms)
         block.mode(training=False)
-        if not same(block(x), other(x).detach()):
+        results = block(x), other(x).detach()
+        if silent[1] == "norm2" and not pre_norm:  # the second norm's absence is not the first half's fault
+            results = (F.layer_norm(result, (D,)) for result in results)
+        if not close(*results, "", "", tolerance=1e-3).holds:
             wrong.append(half)
     if not wrong:
         return "Each half of your block is right alone, but the second does not start from what the first returned."
     form = "x + f(norm(x))" if pre_norm else "norm(x + f(x))"
-    alone = ", even while the other half adds nothing" if len(wrong) == 1 else ", tried one at a time"
-    halves = " and ".join(wrong)
-    return f"{halves[0].upper()}{halves[1:]} {'is' if len(wrong) == 1 else 'are'} not {form}{alone}."
+    if len(wrong) == 2:
+        return f"Neither half of your block is {form}: not attention's, and not the feed-forward net's."
+    return f"{wrong[0][0].upper()}{wrong[0][1:]} is not {form}, even while the other half adds nothing."
 
 
 def _padded():
@@ -540,6 +588,12 @@ def _padded():
         "You normalize what leaves the sub-layers; pre-norm normalizes what enters them.": (
             _block(pre=lambda x, a, f, m, n: (h := x + m(a(x))) + n(f(h)))
         ),
+        "The norm before attention is missing.": _block(pre=lambda x, a, f, m, n: (h := x + a(x)) + f(n(h))),
+        "The norm before the feed-forward net is missing.": (
+            _block(pre=lambda x, a, f, m, n: (h := x + a(m(x))) + f(h))
+        ),
+        "A tensor is called like a function. Is it the sub-layer of `residual`? Hand over a function and not its "
+        "result: `lambda h: self.attention(h, key_padding_mask)`.": _block(pre=lambda x, a, f, m, n: a(x)(m(x))),
         "`attention_norm` serves both sub-layers; each has a norm of its own.": (
             _block(pre=lambda x, a, f, m, n: _pre(x, a, f, m, m))
         ),
@@ -561,6 +615,18 @@ def _padded():
         "As post-norm: the norm after attention's path is missing.": (
             _block(post=lambda x, a, f, m, n: n(x + a(x) + f(x + a(x))))
         ),
+        "As post-norm: the norm after the feed-forward net's path is missing.": (
+            _block(post=lambda x, a, f, m, n: (h := m(x + a(x))) + f(h))
+        ),
+        "As post-norm: both norms are missing.": _block(post=lambda x, a, f, m, n: (h := x + a(x)) + f(h)),
+        "As post-norm: there is no residual path around attention.": (
+            _block(post=lambda x, a, f, m, n: n((h := m(a(x))) + f(h)))
+        ),
+        "As post-norm: there is no residual path around the feed-forward net.": (
+            _block(post=lambda x, a, f, m, n: n(f(m(x + a(x)))))
+        ),
+        "As post-norm: your second path carries attention's sum as it was before the norm; only the net reads the "
+        "norm's result.": _block(post=lambda x, a, f, m, n: n((h := x + a(x)) + f(m(h)))),
         "As post-norm: the feed-forward net reads the block's input; it must read what attention's path returned.": (
             _block(post=lambda x, a, f, m, n: n(m(x + a(x)) + f(x)))
         ),
@@ -670,13 +736,13 @@ def EncoderBlock(attempt):
 # --- 5.5 Encoder -----------------------------------------------------------------------------------------------------
 
 
-def _encoder(forward, registered=True, own_norm=False):
-    """An Encoder with another `forward(encoder, x, mask)`."""
+def _encoder(forward, keep=nn.ModuleList, own_norm=False):
+    """An Encoder with another `forward(encoder, x, mask)`, or one that keeps its blocks in another way."""
 
     class Encoder(nn.Module):
         def __init__(self, blocks, norm=None):
             super().__init__()
-            self.blocks = nn.ModuleList(blocks) if registered else list(blocks)
+            self.blocks = keep(blocks)
             self.norm = norm if norm is not None else nn.LayerNorm(D) if own_norm else nn.Identity()
 
         def forward(self, x, key_padding_mask=None):
@@ -733,11 +799,14 @@ def _norm_required(encoder, x, mask):
     points=2,
     mistakes={
         "Your blocks are in a plain list, where PyTorch does not find their parameters; the list for modules is "
-        "`nn.ModuleList`.": _encoder(_stack, registered=False),
-        "The same block is applied again and again; each block has its own turn.": (
+        "`nn.ModuleList`.": _encoder(_stack, keep=list),
+        "The first block is applied again and again, itself or a copy; each block has its own turn.": (
             _encoder(lambda encoder, x, mask: _stack(encoder, x, mask, [encoder.blocks[0]] * len(encoder.blocks)))
         ),
-        "You stop after the first block: is the `return` inside the loop?": (
+        "Only the first block runs, and then the norm: is the `return` inside the loop?": (
+            _encoder(lambda encoder, x, mask: _stack(encoder, x, mask, encoder.blocks[:1]))
+        ),
+        "Only the first block runs, and no norm: is the `return` inside the loop?": (
             _encoder(lambda encoder, x, mask: encoder.blocks[0](x, mask))
         ),
         "Only the last block counts: every block reads the encoder's input instead of what the one before returned.": (
@@ -769,8 +838,11 @@ def Encoder(attempt):
     blocks = [Part("Block", (D, HEADS, HIDDEN), layer.state_dict()) for layer in oracle.layers]
     x, mask = tensor(B, T, D), _padded()
     encoder = attempt.build(blocks, Part("LayerNorm", (D,), oracle.norm.state_dict()))
-    names = {f"blocks.{i}.{name}" for i, layer in enumerate(oracle.layers) for name in layer.state_dict()}
-    missing = sorted((names | {"norm.weight", "norm.bias"}) - encoder.parameters().keys())
+    # Only the first block's: copies of it, made in place of the others, must not be put right.
+    missing = encoder.load(
+        {f"blocks.0.{name}": value for name, value in oracle.layers[0].state_dict().items()}
+        | {f"norm.{name}": value for name, value in oracle.norm.state_dict().items()}
+    )
     yield holds(
         not missing,
         "it knows the parameters of its blocks and of its norm",
@@ -834,6 +906,7 @@ def _count(attention=None, feed=None, norms=None, extra=lambda d: 0):
             _count(lambda d: 3 * (d * d + d))
         ),
         "Only one layer of the feed-forward net is counted.": _count(feed=lambda d, f: d * f + f),
+        "`up` has d_hidden biases, not d_model.": _count(feed=lambda d, f: 2 * (d * f + d)),
         "`down` has d_model biases, not d_hidden.": _count(feed=lambda d, f: 2 * (d * f + f)),
         "You take d_hidden to be 4 · d_model; it is what is passed in.": _count(feed=lambda d, f: 8 * d * d + 5 * d),
         "4 · d_model are missing in each block: attention's four biases, or the two norms' weights and biases.": (

@@ -123,7 +123,7 @@ def training(runs, symbols):
     `runs` maps the name of a run to two lists: losses, and shares of the tokens that differ.
     """
     figure, (left, right) = axes(2, width=9.4, height=3.4)
-    for (name, (losses, variety)), colour, line in zip(runs.items(), (GREEN, RED, PURPLE), ("-", "-", "--")):
+    for (name, (losses, variety)), colour, line in zip(runs.items(), (GREEN, PURPLE, BLUE), ("-", "-", "--")):
         left.plot(losses, line, color=colour, label=name)
         right.plot(variety, line, color=colour, label=name)
     guess = log(symbols)

@@ -1,5 +1,6 @@
 """Right solutions of lesson 05, written in other ways than the lesson's own."""
 
+import copy
 import math
 
 import torch
@@ -258,5 +259,114 @@ VARIANTS = {
         "summed": parameters_summed,
         "counted by PyTorch": parameters_counted,
         "formula": lambda layers, d, f: layers * (4 * d**2 + 2 * d * f + 9 * d + f),
+    },
+}
+
+
+def norm_of_numbers(x, weight, bias, eps=1e-5):
+    rows = []
+    for token in x.reshape(-1, x.shape[-1]):
+        mean = token.mean().item()
+        rows.append((token - mean) / math.sqrt(((token - mean) ** 2).mean().item() + eps) * weight + bias)
+    return torch.stack(rows).reshape(x.shape)
+
+
+def norm_of_sums(x, weight, bias, eps=1e-5):
+    centred = x - x.mean(-1, keepdim=True)
+    return centred / torch.sqrt((centred**2).sum(-1, keepdim=True) + eps) * weight + bias
+
+
+def norm_alone(x, weight, bias, eps=1e-5):
+    return (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, unbiased=False, keepdim=True) + eps)
+
+
+class DownThenUp(nn.Module):
+    def __init__(self, d_model, d_hidden):
+        super().__init__()
+        self.down = nn.Linear(d_model, d_hidden)
+        self.up = nn.Linear(d_hidden, d_model)
+
+    def forward(self, x):
+        return self.up(F.gelu(self.down(x)))
+
+
+class ModuleOfResult(nn.Module):
+    def __init__(self, d_model, d_hidden):
+        super().__init__()
+        self.up = nn.Linear(d_model, d_hidden)
+        self.down = nn.Linear(d_hidden, d_model)
+
+    def forward(self, x):
+        x = self.up(x)
+        x = nn.GELU(x)
+        return self.down(x)
+
+
+def residual_on_the_result(x, sublayer, norm, pre_norm):
+    if pre_norm:
+        out = sublayer(norm(x))
+        out += x
+        return out
+    out = sublayer(x)
+    out += x
+    return norm(out)
+
+
+class ResultAsSublayer(WithResidual):
+    def forward(self, x, key_padding_mask=None):
+        x = residual_in_one_line(x, self.attention(x, key_padding_mask), self.attention_norm, self.first)
+        return residual_in_one_line(x, self.feed_forward(x), self.feed_forward_norm, self.first)
+
+
+class LastNormForgotten(FunctionalDropout):
+    def forward(self, x, key_padding_mask=None):
+        if self.pre_norm:
+            return super().forward(x, key_padding_mask)
+        h = self.attention_norm(x + self.attention(x, key_padding_mask))
+        return h + self.feed_forward(h)
+
+
+class PathBeforeTheNorm(FunctionalDropout):
+    def forward(self, x, key_padding_mask=None):
+        if self.pre_norm:
+            return super().forward(x, key_padding_mask)
+        x = x + self.attention(x, key_padding_mask)
+        return self.feed_forward_norm(x + self.feed_forward(self.attention_norm(x)))
+
+
+class ReturnsInTheLoop(ConditionalNorm):
+    def forward(self, x, key_padding_mask=None):
+        for block in self.blocks:
+            x = block(x, key_padding_mask)
+            return x if self.norm is None else self.norm(x)
+
+
+class CopiesTheFirst(ConditionalNorm):
+    def __init__(self, blocks, norm=None):
+        super().__init__([copy.deepcopy(blocks[0]) for _ in range(len(blocks))], norm)
+
+
+REWRITTEN_MISTAKES = {
+    "layer_norm": {
+        "No gradient flows through your mean": norm_of_numbers,
+        "sum of the squared distances": norm_of_sums,
+        "`weight` and `bias` are not used": norm_alone,
+    },
+    "FeedForward": {
+        "sizes are swapped": DownThenUp,
+        "makes a module": ModuleOfResult,
+    },
+    "residual": {"in place (`+=`) to what the sub-layer returned": residual_on_the_result},
+    "EncoderBlock": {
+        "Hand over a function": ResultAsSublayer,
+        "norm after the feed-forward net's path is missing": LastNormForgotten,
+        "as it was before the norm": PathBeforeTheNorm,
+    },
+    "Encoder": {
+        "`return` inside the loop": ReturnsInTheLoop,
+        "itself or a copy": CopiesTheFirst,
+    },
+    "encoder_parameters": {
+        "`up` has d_hidden biases": lambda layers, d, f: layers * (4 * (d * d + d) + 2 * (d * f + d) + 4 * d),
     },
 }
