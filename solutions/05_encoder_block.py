@@ -113,9 +113,9 @@ with once_done("layer_norm"):
 # ## A net for every position
 #
 # Attention brings a token a weighted *sum* of the others' values. To make something new of what it has gathered, each
-# token goes through a small net of its own: up to a wider layer, an *activation* (a function with a bend, applied to each
-# number), and down again (Vaswani et al. 2017, section 3.3). Without the bend, two linear maps would be no more than
-# one. BERT's activation is GELU (Hendrycks and Gimpel 2016):
+# token goes through a small net of its own: up to a wider layer, an *activation* (a function with a bend, applied to
+# each number), and down again (Vaswani et al. 2017, section 3.3). Without the bend, two linear maps would be no more
+# than one. BERT's activation is GELU (Hendrycks and Gimpel 2016):
 
 # %%
 pictures.gelu()
@@ -242,26 +242,24 @@ with once_done("FeedForward, then residual"):
     widgets.gradient_explorer(gradient_sizes, paths)
 
 # %% [markdown]
-# Times 2, the gradient of $x + f(x)$ explodes, and from 16 blocks on it overflows. The one of $f(x)$ dies times 1.5,
-# overflows times 3, and lives only near 2. Times 0.5, the one of $f(\text{norm}(x))$ fades. Only a residual path *with*
-# a norm stands all that you can set here, 0.25 to 3 and up to 32 blocks: its gradient stays between 0.1 and 100.
+# Times 2, the gradient of $x + f(x)$ explodes. The one of $f(x)$ dies times 1.5 and overflows times 3. Times 0.5, the
+# one of $f(\text{norm}(x))$ fades. Only a residual path *with* a norm stands all that you can set here: its gradient stays
+# between 0.1 and 100.
 #
 # ## The block
-#
-# Both forms are in use:
 #
 # | | post-norm | pre-norm |
 # |---|---|---|
 # | norm | after the sum, on the path | before the sub-layer, on the branch |
 # | used by | Vaswani et al. 2017 (section 3.1), GPT, BERT, RoBERTa | GPT-2 (section 2.3), GPT-3, ViT, Llama, ModernBERT |
-# | needs | a learning rate that starts low (*warm-up*) | a last norm after the last block |
+# | needs | *warm-up*: a learning rate that starts low | a last norm after the last block |
 #
-# You will see the reasons for the last line below.
+# More on the last line below.
 
 # %% [markdown]
 # ### Exercise 5.4 · The encoder block (about 12 min)
 #
-# Attention on a residual path, then the feed-forward net on another, each with a norm of its own. The names are fixed:
+# Attention on a residual path, then the feed-forward net on another, each with its own norm. The names are fixed:
 # `attention` and `feed_forward` (the modules passed in), `attention_norm` and `feed_forward_norm` (two `nn.LayerNorm`).
 #
 # - Call attention with the mask, True where a token is padding: `attention(x, key_padding_mask)`.
@@ -271,7 +269,7 @@ with once_done("FeedForward, then residual"):
 # Shapes: (B, T, D), (B, T) → (B, T, D).
 #
 # <details><summary>Hint 1</summary>Follow the picture upwards: two lines for each form, one a sub-layer.</details>
-# <details><summary>Hint 2</summary>Or call <code>residual</code>. Its sub-layer must be a function, not a result: <code>lambda h: self.dropout(self.attention(h, key_padding_mask))</code>.</details>
+# <details><summary>Hint 2</summary>Or call <code>residual</code> with this function: <code>lambda h: self.dropout(self.attention(h, key_padding_mask))</code>.</details>
 
 # %% exercise="EncoderBlock"
 class EncoderBlock(nn.Module):

@@ -542,7 +542,7 @@ def _wrong_half(attempt, layer, x, pre_norm):
         block.load(norms)
         block.mode(training=False)
         results = block(x), other(x).detach()
-        if silent[1] == "norm2" and not pre_norm:  # the second norm's absence is not the first half's fault
+        if half == "attention's half":  # a norm too few or too many at the end is not the fault of the first half
             results = (F.layer_norm(result, (D,)) for result in results)
         if not close(*results, "", "", tolerance=1e-3).holds:
             wrong.append(half)
@@ -592,6 +592,7 @@ def _padded():
         "The norm before the feed-forward net is missing.": (
             _block(pre=lambda x, a, f, m, n: (h := x + a(m(x))) + f(h))
         ),
+        "Both norms are missing.": _block(pre=lambda x, a, f, m, n: (h := x + a(x)) + f(h)),
         "A tensor is called like a function. Is it the sub-layer of `residual`? Hand over a function and not its "
         "result: `lambda h: self.attention(h, key_padding_mask)`.": _block(pre=lambda x, a, f, m, n: a(x)(m(x))),
         "`attention_norm` serves both sub-layers; each has a norm of its own.": (
@@ -619,6 +620,10 @@ def _padded():
             _block(post=lambda x, a, f, m, n: (h := m(x + a(x))) + f(h))
         ),
         "As post-norm: both norms are missing.": _block(post=lambda x, a, f, m, n: (h := x + a(x)) + f(h)),
+        "As post-norm: the two norms are swapped.": _block(post=lambda x, a, f, m, n: _post(x, a, f, n, m)),
+        "As post-norm: your second path starts from the block's input; it must carry what the first norm returned.": (
+            _block(post=lambda x, a, f, m, n: n(x + f(m(x + a(x)))))
+        ),
         "As post-norm: there is no residual path around attention.": (
             _block(post=lambda x, a, f, m, n: n((h := m(a(x))) + f(h)))
         ),
