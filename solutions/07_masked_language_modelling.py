@@ -134,9 +134,9 @@ with once_done("mask_tokens, after choose_positions"):
     pictures.masked_text(tokenizer, verses, inputs, labels, MASK)
 
 # %% [markdown]
-# **Why not hide them all behind `[MASK]`?** Because later, in use, there are no `[MASK]`s. If only masked positions
-# were ever asked for, the model could leave the vectors of all others empty. Since any token may be asked for, and may
-# be wrong, it must make something of every one (Devlin et al. 2019, appendices A.1 and C.2).
+# **Why not hide them all behind `[MASK]`?** Because later, in fine-tuning, there are no `[MASK]`s. If only masked
+# positions were ever asked for, the model could leave the vectors of all others empty. Since any token may be asked
+# for, and may be wrong, it must make something of every one (Devlin et al. 2019, appendices A.1 and C.2).
 #
 # **Why 15 %?** BERT's number is a habit more than a law: Wettig et al. 2023 found 40 % better for large models. More
 # hidden words are more to learn from in each row, and less to learn it with. We train with 30 %, and measure with 15 %.
@@ -150,7 +150,7 @@ with once_done("mask_tokens, after choose_positions"):
 #
 # $$\text{logits} = \text{LayerNorm}\big(\text{GELU}(x\,W^T + b)\big)\;E^T + c$$
 #
-# E (V, D) is the token embedding, c (V) a bias of the head's own.
+# E (V, D) is the token embedding, c (V) a bias of the head's own. *Logits* are scores before the softmax.
 
 # %% [markdown]
 # ### Exercise 7.3 · The head (about 12 min)
@@ -231,12 +231,12 @@ with once_done("MaskedLMHead"):
 #
 # ### Exercise 7.4 · The loss (about 10 min)
 #
-# For each chosen position, the loss is minus the log of the probability that the model gave to the right token. The
-# loss of a batch is the mean over the chosen positions *and no others*:
+# For each chosen position, the loss is minus the log of the probability that the model gave to the right token (the
+# natural log: the unit is the *nat*). The loss of a batch is the mean over the chosen positions *and no others*:
 #
 # $$\text{loss} = -\frac{1}{N} \sum_{i\,:\,\text{label}_i \neq -100} \log \text{softmax}(\text{logits}_i)_{\text{label}_i}$$
 #
-# If no position is chosen (N = 0), it is 0. Shapes: logits (..., V), labels (...) → one number.
+# If N = 0, it is a tensor of 0. Shapes: logits (..., V), labels (...) → one number, ().
 #
 # <details><summary>Hint 1</summary><code>F.cross_entropy</code> takes (N, V) and (N,), leaves out labels of <code>ignore_index</code>, and with <code>reduction="sum"</code> adds up. What do you divide by?</details>
 # <details><summary>Hint 2</summary><code>logits.flatten(0, -2)</code> is (N, V). <code>(labels != IGNORE).sum().clamp(min=1)</code> is never 0.</details>
@@ -269,11 +269,12 @@ with once_done("masked_lm_loss, after mask_tokens"):
 # %% [markdown]
 # ### Exercise 7.5 · An honest measurement (about 8 min)
 #
-# The held-out loss is the number that counts. Its masks are *fixed*, the same in every measurement, or two losses could
-# not be compared. Dropout is off. And every chosen position weighs the same, in whatever batch it falls: the mean of
-# the batches' means is something else.
+# The held-out loss is the number that counts. Its masks are *fixed*, or two losses could not be compared. Dropout is
+# off. And every chosen position weighs the same, in whatever batch it falls: the mean of the batches' means is
+# something else.
 #
-# Go through `inputs` and `labels` in batches of `batch` rows; return the mean loss of all chosen positions.
+# Go through `inputs` and `labels` in batches of `batch` rows; return the mean loss of all chosen positions. Call
+# the model as `model(inputs)`, (B, T) → (B, T, V), without `positions`.
 #
 # <details><summary>Hint 1</summary><code>zip(inputs.split(batch), labels.split(batch))</code> gives the batches, the last one short. <code>model.eval()</code> turns dropout off.</details>
 # <details><summary>Hint 2</summary>Add up each batch's mean times its number of chosen positions, and divide once.</details>
@@ -328,7 +329,7 @@ with once_done("held_out_loss, after the four before it"):
 # Then it goes down in a straight line (Devlin et al. 2019, appendix A.2).
 #
 # Steps count from 0. Step 0 gets peak / warmup, step `warmup` − 1 the peak. The way down begins at step `warmup`, with
-# the peak once more, and would reach 0 at step `steps`. A warm-up of 0 steps means: start at the peak.
+# the peak again, and would reach 0 at step `steps`. A warm-up of 0 steps means: start at the peak.
 #
 # <details><summary>Hint 1</summary>Two cases: is <code>step</code> below <code>warmup</code>?</details>
 # <details><summary>Hint 2</summary>Up: <code>step + 1</code> of <code>warmup</code> parts. Down: <code>steps - step</code> of <code>steps - warmup</code> steps are left.</details>
@@ -355,7 +356,8 @@ with once_done("learning_rate"):
 # ### Pretrain
 #
 # One more measurement to take along: the held-out loss with the words of the context in another order. As long as it
-# equals the plain one, the order of the words means nothing to the model.
+# equals the plain one, the order of the words means nothing to the model. `watch` takes both during training; its
+# `model`, `measured`, `shuffled` and `curve` are made in the next two cells.
 
 # %%
 def shuffle_context(inputs, labels):
@@ -392,7 +394,8 @@ if trained := widgets.ready(checks, *exercises):
 # %% [markdown]
 # The loop and its optimizers are lesson 06's; masks, loss and schedule are yours. It takes about three minutes on two
 # cores. Stop it with ■ whenever you like: run the cell again, and it goes on from its last checkpoint. What it learns
-# depends on the number of steps, how long that takes on your machine; with `minutes=3` the clock ends it instead.
+# depends on the number of steps, how long that takes on your machine; with `minutes=3` the clock ends it instead. Each
+# recipe and text has a checkpoint of its own.
 
 # %% tags=["varies"]
 if trained:
@@ -400,7 +403,8 @@ if trained:
     model.head.decoder.bias.data = shares.log()
     shuffled = shuffle_context(*measured)
     curve = pictures.LossCurve(recipe.steps, {"all tokens alike, ln V": uniform, "unigram": unigram})
-    checkpoint = f"checkpoints/07_{hash(recipe) % 10**6}.pt"  # one for each recipe; delete it to start afresh
+    name = hash((recipe, len(train), train.sum().item())) % 10**6  # one for each recipe and text
+    checkpoint = f"checkpoints/07_{name}.pt"  # delete it to start afresh
     with widgets.stoppable():
         log = pretrain(
             model, train, recipe, device, checkpoint, watch, log_every=max(10, recipe.steps // 40), save_every=50,
@@ -409,10 +413,10 @@ if trained:
         curve(log, done=True)
 
 # %% [markdown]
-# **The plateau.** At first the loss stays close to the unigram line. Which words stand around a blank helps a little,
-# and no bag of words can give more. To do better, attention must find out *where* they stand, and that takes matrices
-# that fit each other before any of them is of use. It can take long: the dashed curve is
-# the same model with AdamW alone and batches of 32 rows.
+# **The plateau.** At first the loss stays close to the unigram line. Which words stand around a blank, in whatever
+# order, helps only a little. To do better, attention must find out *where* they stand, and that takes matrices that fit
+# each other before any of them is of use. It can take long: the dashed curve, recorded once on the Bible, is the same
+# model with AdamW alone and batches of 32 rows.
 #
 # **The break.** Where the orange curve leaves the blue one, the order of the words begins to count, and the loss breaks
 # off. Soon a shuffled text is worse than none. Who stops before that believes that the model can't learn.
@@ -464,9 +468,9 @@ if trained:
     pictures.fillings({text: fill_in(text)[0] for text in texts})
 
 # %% [markdown]
-# A model that reads from left to right only would have to give the same answer twice. Is that true in general? Hide one
-# token in each of many held-out rows, and take things away from the model: the words before it, the words after it, or
-# the order of the words. Padding's mask, from lesson 02, hides whatever it covers.
+# A model that reads from left to right only would have to give the same answer three times. Is that true in general?
+# Hide one token in each of many held-out rows, and take things away from the model: the words before it, the words
+# after it, or the order of the words. Padding's mask, from lesson 02, hides whatever it covers.
 
 # %%
 def one_blank(rows):

@@ -27,7 +27,7 @@ def _same(a, b):
     return all(isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor) and torch.equal(x, y) for x, y in pairs)
 
 
-SAME_RESULT = "Generators of different seeds give the same result: draw from `generator`, and don't seed it yourself."
+SAME_RESULT = "Generators of different seeds give the same result: hand `generator=generator` to every draw."
 OTHER_RESULT = "Generators of the same seed give different results: something is drawn from elsewhere than `generator`."
 
 
@@ -255,6 +255,16 @@ def _labels_of_corrupted(tokens, chosen, mask_id, special_ids, vocab_size, gener
     return inputs, _labels(inputs, chosen)
 
 
+def _labels_where(labelled):
+    """A mask_tokens that labels the chosen tokens only where `labelled(inputs, tokens)`."""
+
+    def mask_tokens(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
+        inputs = _corrupt()(tokens, chosen, mask_id, special_ids, vocab_size, generator)
+        return inputs, _labels(tokens, chosen & labelled(inputs, tokens))
+
+    return mask_tokens
+
+
 def _in_place(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
     labels = _labels(tokens, chosen)
     tokens.copy_(_corrupt()(tokens, chosen, mask_id, special_ids, vocab_size, generator))
@@ -263,6 +273,13 @@ def _in_place(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
 
 def _global(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
     return _with_labels()(tokens, chosen, mask_id, special_ids, vocab_size)
+
+
+def _global_ids(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
+    draw = torch.rand(tokens.shape, generator=generator)
+    ordinary = torch.randint(len(special_ids), vocab_size, tokens.shape)
+    inputs = torch.where(chosen & (draw >= 0.9), ordinary, tokens)
+    return inputs.masked_fill(chosen & (draw < 0.8), mask_id), _labels(tokens, chosen)
 
 
 def _nobodys(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
@@ -274,9 +291,15 @@ LABELS_EVERYWHERE = "Every position has a label, so that the loss counts all tok
 LABELS_ZERO = "Your labels are 0 where no token is chosen; 0 is a token too. Use -100, which the loss leaves out."
 LABELS_INVERTED = "Your labels are -100 where a token is chosen; it must be the other way round."
 LABELS_CORRUPTED = "Your labels are the corrupted tokens; a label is the token that stood there before."
+KEPT_UNLABELLED = "Chosen tokens that stay as they are have the label -100; the model is asked for them too."
+ONLY_MASKED_LABELLED = "Only tokens behind [MASK] have a label; every chosen token needs one, whatever became of it."
 ELSEWHERE = "Tokens that were not chosen are changed too."
 ALL_MASKED = "Every chosen token becomes [MASK]; only 80 % should."
 WRONG_MASK = "Hardly any token becomes `mask_id`: is another number written in your code?"
+OVERWRITTEN = (
+    "Your random tokens overwrite every [MASK]: replace where the draw lies between 0.8 and 0.9, not below 0.9."
+)
+ONE_DRAW = "All chosen tokens of the batch share one fate: draw for each token, not once for all."
 TWO_DRAWS = "Your random tokens overwrite some [MASK]s, of which only 72 % are left: let one draw decide for all three."
 TENTH_OF_REST = (
     "Only about 2 % become random tokens: you take 10 % of what is left after masking, instead of half of it."
@@ -286,6 +309,10 @@ NONE_KEPT = "No chosen token stays as it is; 10 % should."
 NO_RANDOM = "No chosen token is replaced by a random one; 10 % should be."
 LAST_MISSING = "The last id of the vocabulary is never drawn: the upper end of `torch.randint` is left out already."
 ONE_RANDOM = "All random tokens are the same one: draw an id for each position."
+PARTLY_DRAWN = (
+    "Part of the result is the same for generators of different seeds: hand `generator=generator` to every draw, to "
+    "`torch.randint` too."
+)
 ROW_DRAWS = "All chosen tokens of a row share one fate: draw for each token, not for each row."
 
 
@@ -299,10 +326,18 @@ def _what_is_wrong_with(labels, tokens, chosen):
     return "Where no token is chosen, the label must be -100."
 
 
-def _what_became(share, kept):
+def _what_is_wrong_with_chosen(labels, tokens, inputs):
+    """The sentence for labels of chosen tokens that are not these tokens."""
+    wrong = labels != tokens
+    if not (labels[wrong] == IGNORE).all():
+        return LABELS_CORRUPTED
+    return KEPT_UNLABELLED if torch.equal(inputs[wrong], tokens[wrong]) else ONLY_MASKED_LABELLED
+
+
+def _what_became(share, kept, random):
     """The sentence for a share of masked tokens that is not 80 %."""
     if share < 0.02:
-        return WRONG_MASK
+        return OVERWRITTEN if len(random) and (random == random.mode().values).float().mean() < 0.5 else WRONG_MASK
     if share > 0.98:
         return ALL_MASKED
     if 0.70 < share < 0.74:
@@ -319,6 +354,27 @@ def _what_stayed(kept, random):
     if random < 0.04:
         return TENTH_OF_REST
     return f"{kept:.1%} of the chosen tokens stay and {random:.1%} become random; both should be 10 %."
+
+
+def _partly_same(one, two, token):
+    """Whether two inputs, made of this token alone with different seeds, agree where right ones agree by chance only:
+
+    in what is masked, in what is random of the rest, or in the random tokens, by their places or in their order.
+    """
+    masks, randoms = [], []
+    for inputs in (one, two):
+        masks.append(inputs == MASK_ID)
+        randoms.append((inputs != MASK_ID) & (inputs != token))
+    rest, both = ~(masks[0] | masks[1]), randoms[0] & randoms[1]
+    first, second = one[randoms[0]], two[randoms[1]]
+    length = min(len(first), len(second))
+    pairs = (
+        masks,
+        (randoms[0][rest], randoms[1][rest]),
+        (one[both], two[both]),
+        (first[:length], second[:length]),
+    )
+    return any((a == b).float().mean() > 0.9 for a, b in pairs)
 
 
 def _what_was_drawn(drawn, ordinary):
@@ -338,9 +394,13 @@ def _what_was_drawn(drawn, ordinary):
         LABELS_ZERO: _with_labels(labels=lambda tokens, chosen: tokens * chosen),
         LABELS_INVERTED: _with_labels(labels=lambda tokens, chosen: tokens.masked_fill(chosen, IGNORE)),
         LABELS_CORRUPTED: _labels_of_corrupted,
+        KEPT_UNLABELLED: _labels_where(lambda inputs, tokens: inputs != tokens),
+        ONLY_MASKED_LABELLED: _labels_where(lambda inputs, tokens: inputs == MASK_ID),
         ELSEWHERE: _with_labels(_corrupt(which=torch.ones_like)),
         ALL_MASKED: _with_labels(_corrupt(decide=lambda draw, _: (draw < 2, draw > 2))),
         WRONG_MASK: _with_labels(_corrupt(mask=103)),
+        OVERWRITTEN: _with_labels(_corrupt(decide=lambda draw, _: (draw < 0.8, draw < 0.9))),
+        ONE_DRAW: _with_labels(_corrupt(draw_shape=lambda tokens: ())),
         TWO_DRAWS: _with_labels(_corrupt(decide=lambda draw, draw2: (draw < 0.8, draw2 < 0.1))),
         TENTH_OF_REST: _with_labels(_corrupt(decide=lambda draw, draw2: (draw < 0.8, (draw >= 0.8) & (draw2 < 0.1)))),
         NONE_KEPT: _with_labels(_corrupt(decide=lambda draw, _: (draw < 0.8, draw >= 0.8))),
@@ -351,12 +411,14 @@ def _what_was_drawn(drawn, ordinary):
         ROW_DRAWS: _with_labels(_corrupt(draw_shape=lambda tokens: (len(tokens), 1))),
         SAME_RESULT: _global,
         OTHER_RESULT: _nobodys,
+        PARTLY_DRAWN: _global_ids,
         "You change the caller's tokens in place; make new ones, with `clone`, `where` or `masked_fill`.": _in_place,
     },
 )
 def mask_tokens(attempt):
     """Devlin et al. 2019, section 3.1, task 1, and appendix A.1."""
-    tokens = integers(len(FIRST), V, (160, 120))
+    # Turned round: the global generator, if it stands at the same seed, must not draw these tokens again.
+    tokens = integers(len(FIRST), V, (160, 120)).flip(0, 1)
     tokens[:, 0] = 1
     tokens[80:, 90:] = 0
     chosen = (integers(0, 2, tokens.shape) == 1) & _ordinary(tokens, FIRST)
@@ -379,7 +441,7 @@ def mask_tokens(attempt):
     yield holds(
         torch.equal(labels[chosen], tokens[chosen]),
         "and the token that stood there where one is",
-        LABELS_CORRUPTED,
+        _what_is_wrong_with_chosen(labels[chosen], tokens[chosen], inputs[chosen]),
         expected=tokens[chosen][:8],
         received=labels[chosen][:8],
     )
@@ -394,10 +456,14 @@ def mask_tokens(attempt):
     yield holds(
         sum(alike) < 0.1 * len(alike) or (fates == fates[0]).all(), "each token has a draw of its own", ROW_DRAWS
     )
+    became = _what_became(*shares, random)
+    if (fates == fates[0]).all():
+        few = [attempt(tokens[:1], chosen[:1], MASK_ID, FIRST, V, Generator(seed)) for seed in range(2, 40)]
+        became = ONE_DRAW if len({bool((inputs == MASK_ID).any()) for inputs, _ in few}) == 2 else became
     yield holds(
         _near(shares[0], 0.8, count),
         "80 % of the chosen tokens become [MASK]",
-        _what_became(*shares),
+        became,
     )
     specials = torch.isin(random, torch.tensor(FIRST))
     yield holds(not specials.any(), "no random token is a special one", SPECIAL_DRAWN, received=random[specials][:8])
@@ -412,6 +478,9 @@ def mask_tokens(attempt):
     yield holds(drawn == ordinary, "every ordinary token can come in", _what_was_drawn(drawn, ordinary))
     yield _repeats(result, attempt(tokens, chosen, MASK_ID, FIRST, V, Generator(1)))
     yield _differs(result, attempt(tokens, chosen, MASK_ID, FIRST, V, Generator(2)))
+    same_token, every = torch.full_like(tokens, V - 1), torch.ones_like(chosen)
+    one, two = (attempt(same_token, every, MASK_ID, FIRST, V, Generator(seed))[0] for seed in (1, 2))
+    yield holds(not _partly_same(one, two, V - 1), "and everything in it is drawn from the generator", PARTLY_DRAWN)
     nothing = attempt(tokens, torch.zeros_like(chosen), MASK_ID, FIRST, V, Generator(1))
     yield holds(
         _same(nothing, (tokens, torch.full_like(tokens, IGNORE))),
@@ -425,7 +494,7 @@ def mask_tokens(attempt):
 B, T, D, VOCABULARY = 2, 4, 6, 11
 
 
-def _head(forward=None, tie=None, bias=True):
+def _head(forward=None, tie=None, bias=True, turned=False):
     """A MaskedLMHead with another `forward` or another way to get its output matrix."""
 
     class MaskedLMHead(nn.Module):
@@ -433,7 +502,8 @@ def _head(forward=None, tie=None, bias=True):
             super().__init__()
             self.dense = nn.Linear(d_model, d_model)
             self.norm = nn.LayerNorm(d_model)
-            self.decoder = nn.Linear(d_model, token_embedding.num_embeddings, bias=bias)
+            sizes = (d_model, token_embedding.num_embeddings)
+            self.decoder = nn.Linear(*(sizes[::-1] if turned else sizes), bias=bias)
             (tie or _tied)(self.decoder, token_embedding)
 
         def forward(self, x):
@@ -473,6 +543,7 @@ class _NoNorm(nn.Module):
         return self.decoder(x)
 
 
+TURNED = "The decoder's bias has another size than V: `nn.Linear` takes the size that goes in first, then the one out."
 OWN_MATRIX = "The output matrix is one of its own, with other numbers; it must be the token embedding's weight."
 COPY = (
     "The output matrix has the embedding's numbers but is a copy: it would learn by itself. Assign the embedding's "
@@ -487,6 +558,7 @@ NO_BIAS = "The decoder has no bias; it needs one of its own, a number for each t
         "Your `__init__` does not call `super().__init__()` first, without which a module can't hold parts.": _NoInit,
         "`dense` and `norm` are missing: the head transforms a vector before it compares it with tokens.": _NoNorm,
         NO_BIAS: _head(bias=False),
+        TURNED: _head(turned=True),
         OWN_MATRIX: _head(tie=lambda decoder, embedding: None),
         COPY: _head(tie=_copied),
         "You score only the first token of each sequence; every position gets its own scores.": _head(
@@ -532,7 +604,7 @@ def MaskedLMHead(attempt):
     yield holds(
         unfit != ["decoder.bias"] or "decoder.weight" not in head.parameters(),
         "its decoder has a bias, (V,)",
-        NO_BIAS,
+        TURNED if "decoder.bias" in head.parameters() else NO_BIAS,
     )
     yield holds(
         not unfit,
@@ -650,6 +722,7 @@ OVER_ALL = (
     "them out does nothing."
 )
 ALL_POSITIONS = "You divide by the number of all positions; divide by the number of chosen ones."
+PLAIN_ZERO = "With no chosen position you return a plain number; return a tensor there too, as `torch.tensor(0.0)`."
 
 
 @exercise(
@@ -678,6 +751,7 @@ ALL_POSITIONS = "You divide by the number of all positions; divide by the number
         "The loss is in bits; take the natural logarithm, which gives nats.": _picked(lambda logp: -logp / 0.6931472),
         "It works for (B, T, V) only; the scores may also come as (N, V), with labels (N,).": _two_axes_only,
         "Large scores give infinity: a softmax that rounds to 0 has no logarithm; use `log_softmax`.": _underflowing,
+        PLAIN_ZERO: lambda logits, labels: _right_loss(logits, labels) if (labels != IGNORE).any() else 0.0,
         "With no chosen position at all you divide 0 by 0, which is NaN; the loss must be 0.": lambda logits, labels: (
             F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORE)
         ),
@@ -725,7 +799,7 @@ def masked_lm_loss(attempt):
     yield holds(
         isinstance(none, torch.Tensor) and none.numel() == 1 and none.item() == 0,
         "with no chosen position at all it is 0",
-        "With no chosen position the loss must be 0, not NaN: don't divide by 0.",
+        "With no chosen position the loss must be 0." if isinstance(none, torch.Tensor) else PLAIN_ZERO,
         received=none,
     )
 
@@ -770,16 +844,33 @@ WRONGLY_JOINED = {
     "You weigh a batch by its rows or all its positions; weigh it by its chosen positions.": (
         lambda batches: sum(loss * size for loss, _, size in batches) / sum(size for _, _, size in batches)
     ),
+    ALL_POSITIONS: lambda batches: (
+        sum(loss * chosen for loss, chosen, _ in batches) / sum(size for *_, size in batches)
+    ),
+    "You add up means and divide by the number of positions: multiply each mean by its number of positions first.": (
+        lambda batches: sum(loss for loss, _, _ in batches) / sum(chosen for _, chosen, _ in batches)
+    ),
     "You return the perplexity; the loss is asked for.": lambda batches: torch.tensor(_weighted(batches)).exp().item(),
 }
+ONLY_MASKED = "Only positions that hold [MASK] count; every position counts whose label is not -100."
 DROPOUT = "Dropout is on, and the loss changes from call to call: switch the model to evaluation first, `model.eval()`."
 
 
-def _how_joined(value, batches):
+def _only_masked(labels, inputs):
+    """The labels of a learner who takes [MASK], which has the id 4 in the lesson, for the mark of a chosen position."""
+    return labels.masked_fill(inputs != 4, IGNORE)
+
+
+def _how_joined(value, scores, inputs, labels, batch):
     """The sentence for a number that is not the mean over all chosen positions."""
-    for sentence, join in WRONGLY_JOINED.items():
-        if value is not None and abs(join(batches) - value) < 1e-4:
+    batches = _batches(scores.__getitem__, inputs, labels, batch)
+    known = {sentence: join(batches) for sentence, join in WRONGLY_JOINED.items()}
+    known[ONLY_MASKED] = _weighted(_batches(scores.__getitem__, inputs, _only_masked(labels, inputs), batch))
+    for sentence, wrong in known.items():
+        if abs(wrong - value) < 1e-4:
             return sentence
+    if batch >= len(inputs):
+        return "In one batch, it is not the mean loss of the chosen positions: sum over these, divide by their number."
     return "The result is another than in one batch: sum over all batches, to the last row, then divide once."
 
 
@@ -789,6 +880,15 @@ def _how_joined(value, batches):
     mistakes={
         **{sentence: _joined(join) for sentence, join in WRONGLY_JOINED.items()},
         DROPOUT: _joined(_weighted, training=True),
+        ONLY_MASKED: lambda model, inputs, labels, batch=256: _weighted(
+            _batches(model.eval(), inputs, _only_masked(labels, inputs), batch)
+        ),
+        "Call the model as `model(inputs)`, without `positions`: the check's model takes nothing else.": (
+            lambda model, inputs, labels, batch=256: model.eval()(inputs, positions=None)
+        ),
+        "The model gets tokens that are not in `inputs`: the masks are drawn already, so don't corrupt again.": (
+            lambda model, inputs, labels, batch=256: model.eval()(inputs + 100)
+        ),
         "The last batch is left out when it is not full.": _without_the_last,
     },
 )
@@ -796,27 +896,27 @@ def held_out_loss(attempt):
     """The oracle is `F.cross_entropy` over all positions at once."""
     vocabulary, rows, length = 6, 7, 5
     scores = tensor(vocabulary, vocabulary, scale=2)
-    layers = Part("Embedding", (vocabulary, vocabulary)), Part("Dropout", (0.5,))
-    model = Part("Sequential", layers, {"0.weight": scores})
+    table = Part("Embedding", (vocabulary, vocabulary))
+    plain = Part("Sequential", (table,), {"0.weight": scores})
+    with_dropout = Part("Sequential", (table, Part("Dropout", (0.5,))), {"0.weight": scores})
     inputs, labels = integers(0, vocabulary, (rows, length)), integers(0, vocabulary, (rows, length))
     for row, count in enumerate((1, 5, 2, 0, 4, 1, 3)):  # no two batches of 3 rows have as many chosen positions
         labels[row, count:] = IGNORE
     expected = F.cross_entropy(scores[inputs].flatten(0, 1), labels.flatten(), ignore_index=IGNORE).item()
 
-    def measured(batch, sentence, earns=0):
+    def measured(model, batch, sentence, otherwise="", earns=0):
         value = attempt(model, inputs, labels, batch)
         value = float(value) if isinstance(value, (int, float)) or _single(value) else None
         good = value is not None and abs(value - expected) < 1e-4
-        wrong = _how_joined(value, _batches(scores.__getitem__, inputs, labels, batch))
-        if value is None:
-            wrong = "Return one number: the mean loss of all chosen positions."
-        elif batch == rows and wrong not in WRONGLY_JOINED:
-            wrong = "In one batch, it is not the mean loss of the chosen positions: is `model.eval()` missing?"
+        wrong = "Return one number: the mean loss of all chosen positions."
+        if value is not None:
+            wrong = otherwise or _how_joined(value, scores, inputs, labels, batch)
         return holds(good, sentence, wrong, expected=expected, received=value, earns=earns)
 
-    yield measured(rows, "in one batch it is the mean loss of all chosen positions, with dropout off", earns=1)
-    yield measured(3, "in batches of 3 it is the same, to the last row")
-    yield measured(1, "and row by row, though one row has no chosen position")
+    yield measured(plain, rows, "in one batch it is the mean loss of all chosen positions", earns=1)
+    yield measured(with_dropout, rows, "with dropout off", DROPOUT)
+    yield measured(with_dropout, 3, "in batches of 3 it is the same, to the last row")
+    yield measured(with_dropout, 1, "and row by row, though one row has no chosen position")
 
 
 # --- 7.6 learning_rate -----------------------------------------------------------------------------------------------

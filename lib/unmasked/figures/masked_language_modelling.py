@@ -4,6 +4,7 @@ import time
 from html import escape
 
 from IPython.display import HTML, display
+from matplotlib.ticker import MaxNLocator
 
 from unmasked.figures import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, axes, image, show
 
@@ -92,6 +93,7 @@ def schedule(rates, warmup):
     """Draw the learning rate of every step."""
     figure, ax = axes(width=5.6, height=2.6)
     ax.plot(rates)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.axvline(warmup, color="black", ls=":", lw=1)
     ax.annotate("end of the warm-up", (warmup, 0), xytext=(6, 4), textcoords="offset points")
     ax.set(xlabel="step", ylabel="learning rate", title="Up in a straight line, then down to 0", ylim=(0, None))
@@ -123,13 +125,16 @@ class LossCurve:
     def _draw(self, log):
         figure, ax = axes(width=8.2, height=4.4)
         slow = [(100 * i, float(loss)) for i, loss in enumerate(ADAMW_ALONE.split(), start=1)]
-        ax.plot(*zip(*slow), color=BLUE, ls="--", lw=1, label="held out, AdamW alone, batches of 32 (recorded)")
+        ax.plot(
+            *zip(*slow), color=BLUE, ls="--", lw=1, label="held out, AdamW alone, batches of 32 (recorded on the Bible)"
+        )
         ax.plot(*_series(log, "loss"), color="#999999", lw=0.8, label="training batches (30 % hidden)")
-        ax.plot(*_series(log, "shuffled"), color=ORANGE, label="held out, its words shuffled")
-        ax.plot(*_series(log, "held_out"), color=BLUE, lw=2, label="held out")
+        ax.plot(*_series(log, "held_out"), color=BLUE, lw=3, label="held out")
+        ax.plot(*_series(log, "shuffled"), color=ORANGE, lw=1.2, label="held out, its words shuffled")  # on top
         for text, level in self.lines.items():
             ax.axhline(level, color="black", ls=":", lw=1)
-            ax.text(self.steps, level, f"{text}: {level:.2f}", ha="right", va="bottom")
+            told = f"{text}: {level:.2f}"
+            ax.annotate(told, (self.steps, level), xytext=(0, 3), textcoords="offset points", ha="right", va="bottom")
         breaks = order_counts_from(log)
         if breaks:
             ax.axvline(breaks, color=GREEN, lw=1)
@@ -137,6 +142,7 @@ class LossCurve:
                 breaks, 0.03, f"  order counts\n  from step {breaks}", color=GREEN, transform=ax.get_xaxis_transform()
             )
         ax.set(xlabel="step", ylabel="loss (nats)", xlim=(0, self.steps), ylim=(1.8, max(self.lines.values()) + 0.6))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_title(f"step {log[-1]['step']:,} of {self.steps:,}")
         figure.legend(loc="outside lower center", ncols=2, frameon=False)
         last = ", ".join(f"{name} {log[-1][name]:.2f}" for name in ("loss", "held_out", "shuffled") if name in log[-1])
@@ -198,7 +204,8 @@ def losses(by_context, line):
     ax.barh(range(len(names)), values, color=[BLUE if i == len(names) - 1 else ORANGE for i in range(len(names))])
     ax.set_yticks(range(len(names)), names)
     ax.axvline(line[1], color="black", ls=":", lw=1)
-    ax.text(line[1], len(names) - 0.45, f"{line[0]}: {line[1]:.2f}", ha="center", va="bottom")
+    above = ax.get_xaxis_transform()
+    ax.text(line[1], 1.02, f"{line[0]}: {line[1]:.2f}", ha="center", va="bottom", transform=above)
     ax.set(xlabel="loss at one hidden token (nats)", xlim=(0, max(values + [line[1]]) * 1.12))
     for place, value in enumerate(values):
         ax.text(value + 0.05, place, f"{value:.2f}", va="center", fontsize=9)

@@ -335,6 +335,43 @@ def hugging_face_misread(tokens, chosen, mask_id, special_ids, vocab_size, gener
     return inputs, labels
 
 
+def ids_from_elsewhere(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
+    """The random tokens are drawn for the replaced positions only, and not from the generator."""
+    inputs, draw = tokens.clone(), torch.rand(tokens.shape, generator=generator)
+    inputs[chosen & (draw < 0.8)] = mask_id
+    replaced = chosen & (draw > 0.9)
+    inputs[replaced] = torch.randint(len(special_ids), vocab_size, (int(replaced.sum()),))
+    return inputs, torch.where(chosen, tokens, IGNORE)
+
+
+def fates_from_elsewhere(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
+    """Only the random tokens are drawn from the generator."""
+    draw = torch.rand(tokens.shape)
+    ids = torch.randint(len(special_ids), vocab_size, tokens.shape, generator=generator)
+    inputs = torch.where(draw < 0.8, mask_id, torch.where(draw < 0.9, ids, tokens))
+    return torch.where(chosen, inputs, tokens), torch.where(chosen, tokens, IGNORE)
+
+
+def overwriting(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
+    inputs, draw = tokens.clone(), torch.rand(tokens.shape, generator=generator)
+    inputs[chosen & (draw < 0.8)] = mask_id
+    ids = torch.randint(len(special_ids), vocab_size, tokens.shape, generator=generator)
+    inputs[chosen & (draw < 0.9)] = ids[chosen & (draw < 0.9)]
+    return inputs, torch.where(chosen, tokens, IGNORE)
+
+
+def one_draw(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
+    inputs, draw = tokens.clone(), torch.rand(1, generator=generator).item()
+    if draw < 0.9:
+        inputs[chosen] = mask_id if draw < 0.8 else int(torch.randint(5, vocab_size, (), generator=generator))
+    return inputs, torch.where(chosen, tokens, IGNORE)
+
+
+def kept_unlabelled(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
+    inputs, _ = mask_by_halves(tokens, chosen, mask_id, special_ids, vocab_size, generator)
+    return inputs, torch.where(inputs != tokens, tokens, IGNORE)
+
+
 class SharedData(HeadWithModules):
     """The numbers are shared, the parameter is not."""
 
@@ -353,6 +390,13 @@ class WithoutGELU(HeadByHand):
     def forward(self, x):
         x = nn.functional.layer_norm(x @ self.dense.weight.T + self.dense.bias, x.shape[-1:])
         return self.decoder(x * self.norm.weight + self.norm.bias)
+
+
+class TurnedDecoder(HeadByHand):
+    def __init__(self, d_model, embedding):
+        super().__init__(d_model, embedding)
+        self.decoder = nn.Linear(embedding.num_embeddings, d_model)
+        self.decoder.weight = embedding.weight
 
 
 def mean_of_rows(logits, labels):
@@ -380,6 +424,34 @@ def means_of_batches(model, inputs, labels, batch=256):
     return torch.stack(means).mean()
 
 
+def counted(count, times=lambda labels: (labels != IGNORE).sum().item()):
+    """A held_out_loss that divides by another number, or multiplies each mean by one."""
+
+    def held_out_loss(model, inputs, labels, batch=256):
+        model.eval()
+        total = 0.0
+        for x, y in zip(inputs.split(batch), labels.split(batch)):
+            total += loss_by_hand(model(x), y) * times(y)
+        return total / count(inputs, labels)
+
+    return held_out_loss
+
+
+def masked_anew(model, inputs, labels, batch=256):
+    inputs, labels = mask_by_halves(inputs, inputs > -1, 4, range(5), 4000, torch.Generator().manual_seed(0))
+    return held_out_by_sums(model, inputs, labels, batch)
+
+
+def scored_at_positions(model, inputs, labels, batch=256):
+    model.eval()
+    places = (labels.flatten() != IGNORE).nonzero().squeeze(1)
+    return loss_by_hand(model(inputs, positions=places), labels.flatten()[places])
+
+
+def only_masks(model, inputs, labels, batch=256):
+    return held_out_by_sums(model, inputs, torch.where(inputs == 4, labels, IGNORE), batch)
+
+
 # The same mistakes as in the checks' tables, made by other code.
 REWRITTEN_MISTAKES = {
     "choose_positions": {
@@ -401,17 +473,35 @@ REWRITTEN_MISTAKES = {
         "are special ones": masked(low=1),
         "upper end": masked(high=29),
         "half of it": hugging_face_misread,
+        "to `torch.randint` too": ids_from_elsewhere,
+        "hand `generator=generator` to every draw": fates_from_elsewhere,
+        "overwrite every [MASK]": overwriting,
+        "share one fate": one_draw,
+        "the model is asked for them too": kept_unlabelled,
         "Every position has a label": masked(labels=lambda tokens, chosen: tokens * 1),
         "Use -100": masked(labels=lambda tokens, chosen: torch.where(chosen, tokens, 0)),
     },
-    "MaskedLMHead": {"is a copy": SharedData, "before the GELU": NormTooEarly, "The GELU is missing": WithoutGELU},
+    "MaskedLMHead": {
+        "is a copy": SharedData,
+        "before the GELU": NormTooEarly,
+        "The GELU is missing": WithoutGELU,
+        "takes the size that goes in first": TurnedDecoder,
+    },
     "masked_lm_loss": {
         "mean of each row": mean_of_rows,
         "were not chosen count too": textbook,
+        "return a plain number": lambda logits, labels: loss_by_hand(logits, labels) if (labels >= 0).sum() else 0,
         "divide 0 by 0": lambda logits, labels: (
             -(logits.log_softmax(-1)[labels != IGNORE].gather(-1, labels[labels != IGNORE][:, None]).mean())
         ),
     },
     "learning_rate": {"first step has a rate of 0": from_zero},
-    "held_out_loss": {"average the batches": means_of_batches},
+    "held_out_loss": {
+        "average the batches": means_of_batches,
+        "number of all positions": counted(lambda inputs, labels: labels.numel()),
+        "multiply each mean": counted(lambda inputs, labels: (labels != IGNORE).sum(), times=lambda labels: 1),
+        "don't corrupt again": masked_anew,
+        "without `positions`": scored_at_positions,
+        "whose label is not -100": only_masks,
+    },
 }
