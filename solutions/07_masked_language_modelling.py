@@ -432,7 +432,7 @@ if trained:
     inputs, labels = fixed_masks(held_out, recipe.vocab_size)
     loss = held_out_loss(model, inputs.to(device), labels.to(device))
     guesses, asked = first_guesses(inputs), labels != IGNORE
-    print(f"below the unigram plateau: {loss < unigram}    at most 2.5 nats: {loss <= 2.5}")
+    print(f"below the unigram plateau: {loss < unigram}")
     print(f"held-out loss {loss:.2f}, perplexity {torch.tensor(loss).exp():.1f}, "
           f"first guess right: {(guesses == labels)[asked].float().mean():.0%}")  # fmt: skip
 

@@ -17,7 +17,7 @@ class Recipe:
     steps: int = 1800
     warmup: int = 60
     mask_rate: float = 0.3
-    muon_peak: float = 0.02
+    muon_peak: float = 0.01
     peak: float = 0.01
     weight_decay: float = 0.01
     seed: int = 0
