@@ -168,7 +168,7 @@ def _stand_ins(exercise, subject):
 def _namespace(subject):
     """The globals that a learner's function or class looks names up in."""
     functions = [subject, *vars(subject).values()] if inspect.isclass(subject) else [subject]
-    return next((f.__globals__ for f in functions if inspect.isfunction(f)), {})
+    return next((inspect.unwrap(f).__globals__ for f in functions if inspect.isfunction(f)), {})
 
 
 def exercise(points, mistakes, by_hand=(), uses=None):

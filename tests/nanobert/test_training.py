@@ -59,7 +59,7 @@ def test_it_learns_and_its_log_says_so():
     row = torch.arange(5, 13).expand(40, 8)  # always the same sentence
     log = pretrain(new_model(), row, replace(RECIPE, steps=60), CPU, log_every=10)
     assert [entry["step"] for entry in log] == [10, 20, 30, 40, 50, 60]
-    assert log[-1]["loss"] < 2.5 < 3.5 < log[0]["loss"]
+    assert log[-1]["loss"] < 2.5 and log[-1]["loss"] < log[0]["loss"] - 0.5
     assert all(entry["tokens_per_second"] > 0 for entry in log)
 
 

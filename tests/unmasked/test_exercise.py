@@ -6,7 +6,7 @@ from torch import nn
 
 from unmasked.attempt import Generator, Part
 from unmasked.criteria import close, holds, shaped, tensor
-from unmasked.exercise import Exercise, exercise, exercises_of
+from unmasked.exercise import Exercise, _namespace, exercise, exercises_of
 from unmasked.lessons import LESSONS
 
 
@@ -180,6 +180,12 @@ def test_a_wrong_earlier_exercise_costs_its_own_points_only(body):
     assert verdict.passed and "`masked_attention_weights`" in verdict.notes[0]
     assert not checks["masked_attention_weights"](mine).passed
     assert notebook["masked_attention_weights"] is mine
+
+
+def test_a_stand_in_also_reaches_a_decorated_function():
+    notebook = {"torch": torch}
+    exec("def helper(x):\n    return x\n\n@torch.no_grad()\ndef attempt(x):\n    return helper(x)", notebook)
+    assert _namespace(notebook["attempt"]) is notebook
 
 
 def test_exercises_come_in_the_order_of_the_lesson():
