@@ -133,8 +133,10 @@ class Attempt:
 class Host:
     """Holds the learner's object and does what is asked of it; nothing the object does gets past it."""
 
-    def __init__(self, subject, seconds=SECONDS, extra_bytes=BYTES):
+    def __init__(self, subject, namespace=None, seconds=SECONDS, extra_bytes=BYTES):
         self.objects = [subject]
+        self.namespace = _namespace(subject) if namespace is None else namespace
+        self.replaced = {}
         self.seconds = seconds
         self.extra_bytes = extra_bytes
 
@@ -192,6 +194,15 @@ class Host:
         self.objects.append(subject(*args, **kwargs))
         return len(self.objects) - 1
 
+    def _stand_in(self, subject, sources):
+        """Put functions, given by their source, in the place of the learner's of these names; {} puts theirs back."""
+        self.namespace.update(self.replaced)
+        self.replaced = {name: self.namespace.get(name) for name in sources}
+        for name, source in sources.items():
+            own = {"torch": torch, "F": nn.functional, "nn": nn}
+            exec(source, own)
+            self.namespace[name] = own[name]
+
     def _parameters(self, module):
         _need_module(module)
         return dict(module.named_parameters())
@@ -242,6 +253,12 @@ class _ReadyMade(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
+def _namespace(subject):
+    """The globals that a learner's function or class looks names up in."""
+    functions = [subject, *vars(subject).values()] if inspect.isclass(subject) else [subject]
+    return next((inspect.unwrap(f).__globals__ for f in functions if inspect.isfunction(f)), {})
+
+
 def same(a, b, exactly=False):
     """Whether two pieces of plain data are equal, tensors up to rounding unless `exactly`."""
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
@@ -283,12 +300,14 @@ def _live(value):
 
 def _plain(value):
     """Plain data that says what a value is: what can leave the side of the attempt."""
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_quantized:
         return value.detach().cpu().as_subclass(torch.Tensor).clone()
     if isinstance(value, (list, tuple)):
         return (tuple if isinstance(value, tuple) else list)(_plain(item) for item in value)
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
+    if type(value) is int and abs(value) >= 2**63:
+        return Foreign("int", str(value.bit_length()) + " bits")
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, (torch.Generator, nn.Module)):

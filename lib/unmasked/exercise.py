@@ -5,13 +5,13 @@ import importlib
 import inspect
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import NoneType
 
 import torch
 
-from unmasked import checks
-from unmasked.attempt import Attempt, AttemptFailed, Host, same
+from unmasked import checks, stand_ins
+from unmasked.attempt import Attempt, AttemptFailed, Host, Request, same
 from unmasked.criteria import Criterion, seeded_inputs
 from unmasked.verdict import Verdict
 
@@ -27,30 +27,45 @@ class Exercise:
     `check` is a generator function that takes an Attempt and yields Criteria in order; the first that fails ends it.
     `mistakes` maps a sentence to a wrong implementation that makes that mistake.
     `by_hand` are names of torch functions that the learner must not call here, because the exercise rebuilds them.
-    `uses` maps names of earlier exercises that a solution may call to right stand-ins: a learner whose own one does
-    not pass its check is judged with the stand-in, so that a mistake costs its own points only.
+    `uses` names earlier exercises of the lesson that a solution may call: a learner whose own one does not pass its
+    check is judged with the one in `unmasked.stand_ins`, so that a mistake costs its own points only.
     """
 
     check: Callable
     points: float
     mistakes: dict[str, Callable]
     by_hand: frozenset = frozenset()
-    uses: dict[str, Callable] = field(default_factory=dict)
+    uses: tuple[str, ...] = ()
 
     def __post_init__(self):
         functools.update_wrapper(self, self.check)
         self.name = self.check.__name__
         self._runs = {}  # of known mistakes, by seed and sentence; each runs when it is first asked about
 
-    def __call__(self, attempt, seed=0):
-        """Judge the learner's function or class, or an Attempt that stands for one far away."""
-        with _stand_ins(self, attempt) as replaced:
-            run = self._run(attempt, seed, self.by_hand)
-        return self._verdict(run, seed, notes=tuple(STOOD_IN.format(name) for name in replaced))
+    def __call__(self, subject, seed=0):
+        """Judge the learner's function or class, in this process."""
+        host = Host(subject)
+        return self.judge(host, seed, failing=self._failing(host.namespace))
 
-    def _run(self, subject, seed, watched):
-        attempt = subject if isinstance(subject, Attempt) else Attempt(Host(subject))
-        attempt.watched = watched
+    def judge(self, ask, seed=0, failing=()):
+        """Judge what answers the requests that `ask` is called with, a Host here or far away.
+
+        `failing` are those of the exercises in `uses` for which right ones must stand in.
+        """
+        with _standing_in(ask, failing):
+            run = self._run(ask, seed, self.by_hand)
+        return self._verdict(run, seed, notes=tuple(STOOD_IN.format(name) for name in failing))
+
+    def _failing(self, namespace):
+        """Which of the learner's earlier functions, in the notebook's names, do not pass their checks."""
+        earlier = _exercises_in(self.check.__module__) if self.uses else {}
+        known = {name: namespace.get(name) for name in self.uses}
+        # In a check module, where known mistakes live, these names are the checks themselves.
+        mine = {name: function for name, function in known.items() if not isinstance(function, (Exercise, NoneType))}
+        return tuple(name for name, function in mine.items() if not earlier[name](function).passed)
+
+    def _run(self, ask, seed, watched):
+        attempt = Attempt(ask, watched=watched)
         criteria, failure = [], None
         # What a check draws for its oracles and parts is no part of the notebook's own stream of random numbers.
         with seeded_inputs(seed), torch.random.fork_rng(devices=[]):
@@ -74,8 +89,6 @@ class Exercise:
         earned = sum(criterion.earns for criterion in run.criteria if criterion.holds)
         if run.finished:
             return verdict(points=self.points, criteria=tuple(run.criteria))
-        if run.not_attempted:
-            return verdict(points=0, attempted=False, diagnosis="Not attempted yet.")
         mistake = self._known_mistake(run, seed)
         diagnosis = mistake or run.what_is_wrong
         if mistake and run.failure and run.failure.error:
@@ -89,7 +102,7 @@ class Exercise:
             return None
         for sentence, wrong in self.mistakes.items():
             if (seed, sentence) not in self._runs:
-                self._runs[seed, sentence] = self._run(wrong, seed, watched=frozenset())
+                self._runs[seed, sentence] = self._run(Host(wrong), seed, watched=frozenset())
             known = self._runs[seed, sentence]
             as_far = not known.finished and len(known.criteria) == len(run.criteria)
             if as_far and _same_replies(known.trace, run.trace):
@@ -151,29 +164,20 @@ def _explain(reply):
 
 
 @contextmanager
-def _stand_ins(exercise, subject):
-    """Put right functions in the place of the learner's earlier ones that do not pass; yields the names replaced."""
-    namespace, earlier = _namespace(subject), _exercises_in(exercise.check.__module__)
-    known = {name: namespace.get(name) for name in exercise.uses}
-    # In a check module, where known mistakes live, these names are the checks themselves.
-    mine = {name: function for name, function in known.items() if not isinstance(function, (Exercise, NoneType))}
-    replaced = [name for name, function in mine.items() if not earlier[name](function).passed]
-    namespace.update({name: exercise.uses[name] for name in replaced})
+def _standing_in(ask, names):
+    """Right functions in the place of the learner's of these names, for the length of the block."""
+    if names:
+        ask(Request("stand_in", args=({name: inspect.getsource(getattr(stand_ins, name)) for name in names},)))
     try:
-        yield replaced
+        yield
     finally:
-        namespace.update({name: mine[name] for name in replaced})
+        if names:
+            ask(Request("stand_in", args=({},)))
 
 
-def _namespace(subject):
-    """The globals that a learner's function or class looks names up in."""
-    functions = [subject, *vars(subject).values()] if inspect.isclass(subject) else [subject]
-    return next((inspect.unwrap(f).__globals__ for f in functions if inspect.isfunction(f)), {})
-
-
-def exercise(points, mistakes, by_hand=(), uses=None):
+def exercise(points, mistakes, by_hand=(), uses=()):
     """Decorator: makes an Exercise of a check."""
-    return lambda check: Exercise(check, points, mistakes, frozenset(by_hand), uses or {})
+    return lambda check: Exercise(check, points, mistakes, frozenset(by_hand), tuple(uses))
 
 
 def exercises_of(lesson):

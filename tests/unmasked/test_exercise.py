@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from unmasked.attempt import Generator, Part
+from unmasked.attempt import Generator, Part, _namespace
 from unmasked.criteria import close, holds, shaped, tensor
-from unmasked.exercise import Exercise, _namespace, exercise, exercises_of
+from unmasked.exercise import Exercise, exercise, exercises_of
 from unmasked.lessons import LESSONS
 
 

@@ -563,9 +563,7 @@ def _padded():
 
 @exercise(
     points=3,
-    uses={
-        "residual": lambda x, sublayer, norm, pre_norm: x + sublayer(norm(x)) if pre_norm else norm(x + sublayer(x)),
-    },
+    uses=("residual",),
     mistakes={
         "You normalize the sums, which is post-norm; with `pre_norm=True`, the default, normalize what enters.": (
             _block(pre=_post)

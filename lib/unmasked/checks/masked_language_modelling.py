@@ -876,7 +876,7 @@ def _how_joined(value, scores, inputs, labels, batch):
 
 @exercise(
     points=2,
-    uses={"masked_lm_loss": _right_loss},
+    uses=("masked_lm_loss",),
     mistakes={
         **{sentence: _joined(join) for sentence, join in WRONGLY_JOINED.items()},
         DROPOUT: _joined(_weighted, training=True),

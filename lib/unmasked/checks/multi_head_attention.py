@@ -345,7 +345,7 @@ NARROW = {
 @exercise(
     points=2,
     by_hand=READY_MADE,
-    uses={"split_heads": _split, "merge_heads": _merge},
+    uses=("split_heads", "merge_heads"),
     mistakes=STEPS
     | NARROW
     | {
@@ -412,7 +412,7 @@ def _heads_are_right(attempt, earns):
 @exercise(
     points=3,
     by_hand=READY_MADE,
-    uses={"split_heads": _split, "merge_heads": _merge},
+    uses=("split_heads", "merge_heads"),
     mistakes=STEPS
     | NARROW
     | {
@@ -541,7 +541,7 @@ class _Asserted(_variation()):
 @exercise(
     points=4,
     by_hand=READY_MADE,
-    uses={"split_heads": _split, "merge_heads": _merge, "heads_at_once": _heads()},
+    uses=("split_heads", "merge_heads", "heads_at_once"),
     mistakes={
         "Your `__init__` does not call `super().__init__()` first, and without it a module can't hold layers.": (
             _WithoutInit

@@ -107,7 +107,7 @@ def _overflowing(query, key):
 @exercise(
     points=2,
     by_hand=READY_MADE,
-    uses={"similarity_scores": lambda query, key: query @ key.mT},
+    uses=("similarity_scores",),
     mistakes={
         "Your scores are not divided by the square root of d_k, the width of a query.": (
             lambda q, k: (q @ k.mT).softmax(-1)
@@ -309,7 +309,7 @@ def _unscaled(query, key, key_padding_mask=None):
 @exercise(
     points=3,
     by_hand=READY_MADE,
-    uses={"similarity_scores": lambda query, key: query @ key.mT, "attention_weights": _by_hand},
+    uses=("similarity_scores", "attention_weights"),
     mistakes={
         "It fails without a mask: `key_padding_mask=None` means that no key is hidden.": _mask_required,
         "The mask has no effect. (`masked_fill` changes nothing by itself: it returns a new tensor.)": (
@@ -460,12 +460,7 @@ def _right(self, x, mask=None):
 @exercise(
     points=3,
     by_hand=READY_MADE,
-    uses={
-        "similarity_scores": lambda query, key: query @ key.mT,
-        "attention_weights": _by_hand,
-        "weighted_average": lambda weights, value: weights @ value,
-        "masked_attention_weights": _by_hand,
-    },
+    uses=("similarity_scores", "attention_weights", "weighted_average", "masked_attention_weights"),
     mistakes={
         "Your `__init__` does not call `super().__init__()` first, and without it a module can't hold parameters.": (
             _WithoutInit
