@@ -17,6 +17,7 @@ class Lesson:
 
 
 LESSONS = (
+    Lesson(0, "warm_up", "Warm-up"),
     Lesson(2, "self_attention", "Self-attention"),
     Lesson(3, "multi_head_attention", "Multi-head attention"),
     Lesson(5, "encoder_block", "The encoder block"),

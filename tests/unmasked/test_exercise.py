@@ -9,6 +9,8 @@ from unmasked.criteria import close, holds, shaped, tensor
 from unmasked.exercise import Exercise, exercise, exercises_of
 from unmasked.lessons import LESSONS
 
+SELF_ATTENTION = next(lesson for lesson in LESSONS if lesson.topic == "self_attention")
+
 
 def edit_in_place(x):
     return x.mul_(2)
@@ -175,7 +177,7 @@ def test_a_wrong_earlier_exercise_costs_its_own_points_only(body):
     notebook = {"nn": nn}
     exec(NOTEBOOK.format(body=body), notebook)
     mine = notebook["masked_attention_weights"]
-    checks = exercises_of(LESSONS[0])
+    checks = exercises_of(SELF_ATTENTION)
     verdict = checks["SelfAttention"](notebook["SelfAttention"])
     assert verdict.passed and "`masked_attention_weights`" in verdict.notes[0]
     assert not checks["masked_attention_weights"](mine).passed
@@ -189,7 +191,7 @@ def test_a_stand_in_also_reaches_a_decorated_function():
 
 
 def test_exercises_come_in_the_order_of_the_lesson():
-    assert list(exercises_of(LESSONS[0])) == [
+    assert list(exercises_of(SELF_ATTENTION)) == [
         "similarity_scores", "attention_weights", "weighted_average", "masked_attention_weights", "SelfAttention",
     ]  # fmt: skip
-    assert all(isinstance(e, Exercise) for e in exercises_of(LESSONS[0]).values())
+    assert all(isinstance(e, Exercise) for e in exercises_of(SELF_ATTENTION).values())

@@ -1,0 +1,440 @@
+"""Checks of lesson 00. Oracles: `torch.softmax`, plain loops, and sums worked by hand."""
+
+import torch
+
+from unmasked.attempt import Foreign
+from unmasked.criteria import close, holds, shaped, tensor
+from unmasked.exercise import exercise
+
+# Every size differs from every other, so that a wrong axis can't hide.
+B, T, D = 2, 3, 5
+H, K = 4, 6
+N = 6  # tokens, where a longer sequence is needed
+
+
+# --- 0.1 center ------------------------------------------------------------------------------------------------------
+
+
+def _centered_in_loops(x):
+    return torch.stack([torch.stack([token - sum(token) / len(token) for token in tokens]) for tokens in x])
+
+
+@exercise(
+    points=1,
+    mistakes={
+        "Your means have shape (B, T) and don't line up with (B, T, D); `keepdim=True` makes them (B, T, 1).": (
+            lambda x: x - x.mean(-1)
+        ),
+        "You subtract the mean of all numbers; each token has a mean of its own.": lambda x: x - x.mean(),
+        "You average over the tokens (axis 1); average over the numbers of a token, the last axis.": (
+            lambda x: x - x.mean(1, keepdim=True)
+        ),
+        "You average over the sequences (axis 0); average over the numbers of a token, the last axis.": (
+            lambda x: x - x.mean(0, keepdim=True)
+        ),
+        "You average over tokens and numbers together: each token of a sequence has a mean of its own.": (
+            lambda x: x - x.mean((1, 2), keepdim=True)
+        ),
+        "These are the means; subtract them from `x`.": lambda x: x.mean(-1, keepdim=True),
+        "These are the means; keep their axis with `keepdim=True`, and subtract them from `x`.": lambda x: x.mean(-1),
+        "The signs are wrong: subtract the mean from the number, not the number from the mean.": (
+            lambda x: x.mean(-1, keepdim=True) - x
+        ),
+        "You add the mean where you should subtract it.": lambda x: x + x.mean(-1, keepdim=True),
+        "You subtract the sum of a token's numbers; their mean is the sum divided by D.": (
+            lambda x: x - x.sum(-1, keepdim=True)
+        ),
+        "You subtract the median; the mean is asked for.": lambda x: x - x.median(-1, keepdim=True).values,
+        "You also divide by the standard deviation; only the mean is to be taken away.": (
+            lambda x: (x - x.mean(-1, keepdim=True)) / x.std(-1, keepdim=True)
+        ),
+        "You divide by the mean where you should subtract it.": lambda x: x / x.mean(-1, keepdim=True),
+    },
+)
+def center(attempt):
+    """Each token minus the mean of its own numbers."""
+    x = tensor(B, T, D) + 3 * tensor(B, T, 1)
+    centered = attempt(x)
+    yield shaped(centered, B=B, T=T, D=D)
+    yield holds(
+        centered.mean(-1).abs().max() < 1e-4,
+        "the mean of every token is 0",
+        "The numbers of a token do not have mean 0: along which axis do you average?",
+        received=centered.mean(-1),
+    )
+    yield close(
+        centered,
+        _centered_in_loops(x),
+        "every number has moved by its token's mean, and by nothing else",
+        "Every token has mean 0, but its numbers are not the old ones minus their mean.",
+    )
+    strided = tensor(1, D, T).mT
+    yield close(
+        attempt(strided),
+        _centered_in_loops(strided),
+        "it works for a batch of one, and for a tensor that is not contiguous in memory",
+        "It fails for a batch of one, or for a transposed view; use operations that follow the axes.",
+    )
+
+
+# --- 0.2 stable_softmax ----------------------------------------------------------------------------------------------
+
+
+def _exponentials(scores):
+    return (scores - scores.amax(-1, keepdim=True)).exp()
+
+
+def _softmax_along(axis):
+    """A right softmax along an axis, written by hand."""
+
+    def stable_softmax(scores):
+        powers = (scores - scores.amax(axis, keepdim=True)).exp()
+        return powers / powers.sum(axis, keepdim=True)
+
+    return stable_softmax
+
+
+def _lowered_by(level):
+    """A softmax that subtracts something else than the largest score of a row."""
+
+    def stable_softmax(scores):
+        powers = (scores - level(scores)).exp()
+        return powers / powers.sum(-1, keepdim=True)
+
+    return stable_softmax
+
+
+@exercise(
+    points=2,
+    by_hand=("softmax", "log_softmax"),
+    mistakes={
+        "Your exponentials overflow: subtract the largest score of each row first.": _lowered_by(lambda s: 0.0),
+        "You subtract the largest score of the whole tensor: rows far below it become 0 / 0. "
+        "Each row needs its own.": _lowered_by(lambda s: s.max()),
+        "You subtract the mean; a score far above it still overflows. Subtract the largest score.": (
+            _lowered_by(lambda s: s.mean(-1, keepdim=True))
+        ),
+        "You subtract the smallest score; subtract the largest, so that no exponent is above 0.": (
+            _lowered_by(lambda s: s.amin(-1, keepdim=True))
+        ),
+        "The largest scores, or the sums, have lost their last axis and don't line up; keep it: `keepdim=True`.": (
+            lambda s: _exponentials(s) / _exponentials(s).sum(-1)
+        ),
+        "`max` along an axis gives two things, values and their places; take `.values`, or use `amax`.": (
+            lambda s: s - s.max(-1, keepdim=True)
+        ),
+        "You divide by the sum of all exponentials; each row is divided by its own sum.": (
+            lambda s: _exponentials(s) / _exponentials(s).sum()
+        ),
+        "Your softmax runs along the axis before the last one; a row is the last axis.": _softmax_along(-2),
+        "Your softmax runs along the first axis; a row is the last axis.": _softmax_along(0),
+        "You name the last axis by the number 2, which a single row does not have; −1 is always the last.": (
+            _softmax_along(2)
+        ),
+        "The exponentials are not divided by their sum.": _exponentials,
+        "You divide the scores by their sum; a softmax takes exponentials first, so that all weights are positive.": (
+            lambda s: s / s.sum(-1, keepdim=True)
+        ),
+        "You subtract the largest score above the fraction line only; the same must happen below it.": (
+            lambda s: _exponentials(s) / s.exp().sum(-1, keepdim=True)
+        ),
+        "You cut large scores off, so that scores beyond the limit count the same; subtract the largest instead.": (
+            lambda s: s.clamp(max=50).exp() / s.clamp(max=50).exp().sum(-1, keepdim=True)
+        ),
+        "You divide by the largest score; subtract it: only a difference leaves a softmax unchanged.": (
+            lambda s: _softmax_along(-1)(s / s.amax(-1, keepdim=True))
+        ),
+        "This is the logarithm of the softmax: take the exponential of it.": lambda s: _softmax_along(-1)(s).log(),
+        "You use a sigmoid, which judges each score alone; in a softmax the scores of a row compete.": torch.sigmoid,
+    },
+)
+def stable_softmax(attempt):
+    """e^s divided by the sum of the row's e^s, for scores of any size."""
+    scores = tensor(B, T, D)
+    weights = attempt(scores)
+    yield shaped(weights, B=B, T=T, S=D)
+    yield holds(
+        weights.min() >= 0,
+        "no weight is negative",
+        "Some weights are negative: an exponential is always positive.",
+        received=weights[0],
+    )
+    yield holds(
+        (weights.sum(-1) - 1).abs().max() < 1e-4,
+        "the weights of each row sum to 1",
+        "The weights of a row do not sum to 1: along which axis do you add up?",
+        received=weights.sum(-1),
+    )
+    yield close(
+        weights,
+        scores.softmax(-1),
+        "they are the exponentials of the scores, divided by the sum of their row",
+        "The weights of each row sum to 1, but they are not exp(score) divided by the sum of exp(scores).",
+        earns=1,
+    )
+    for high, sentence in ((1000.0, "scores around 1000 do no harm"), (-1000.0, "nor do scores around −1000")):
+        yield close(
+            attempt(scores + high),
+            scores.softmax(-1),
+            sentence,
+            f"Around {high:g} the weights are wrong: an exponential overflows to inf or shrinks to 0. "
+            "Bring the largest score of each row to 0 first.",
+        )
+    spread = scores * torch.tensor([1.0, 10.0, 1000.0, 100.0, 1.0]) + 1000 * torch.arange(T)[:, None]
+    yield close(
+        attempt(spread),
+        spread.softmax(-1),
+        "nor do rows of which one is far above the others, or scores that are far apart",
+        "Where rows or scores are far apart the weights are wrong: bring the largest score of each row to 0 first.",
+    )
+    yield close(
+        attempt(scores[0, 0]),
+        scores[0, 0].softmax(-1),
+        "a single row (S) works too",
+        "A single row, a tensor with one axis, does not work: the last axis is −1, however many there are.",
+    )
+
+
+# --- 0.3 masked_mean -------------------------------------------------------------------------------------------------
+
+
+def _sum(x, padding):
+    return x.masked_fill(padding[..., None], 0.0).sum(1)
+
+
+def _count(padding):
+    return (~padding).sum(1, keepdim=True)
+
+
+def _masked_mean(x, padding):
+    return _sum(x, padding) / _count(padding).clamp(min=1)
+
+
+def _mean_in_loops(x, padding):
+    """The mean over visible tokens, one sequence at a time."""
+    rows = []
+    for tokens, hidden in zip(x, padding.tolist()):
+        visible = [token for token, skip in zip(tokens, hidden) if not skip]
+        rows.append(sum(visible) / len(visible) if visible else torch.zeros(x.shape[-1]))
+    return torch.stack(rows)
+
+
+@exercise(
+    points=2,
+    mistakes={
+        "A sequence of nothing but padding gets NaN, 0 divided by 0; count at least one: `clamp(min=1)`.": (
+            lambda x, mask: _sum(x, mask) / _count(mask)
+        ),
+        "Your mask is inverted: True marks padding, which must not count.": lambda x, mask: _masked_mean(x, ~mask),
+        "You divide by the number of all places; divide by the number of those that count.": (
+            lambda x, mask: _sum(x, mask) / x.shape[1]
+        ),
+        "The mask has no effect. (`masked_fill` changes nothing by itself: it returns a new tensor.)": (
+            lambda x, mask: x.mean(1)
+        ),
+        "The mask (B, T) lacks a last axis to line up with (B, T, D): add one with `[..., None]`.": (
+            lambda x, mask: x.masked_fill(mask, 0.0)
+        ),
+        "The mask (B, T) lacks a last axis to line up with (B, T, D) when you multiply: add one with `[..., None]`.": (
+            lambda x, mask: x * ~mask
+        ),
+        "A bool tensor can't be subtracted from 1: invert it with `~`.": lambda x, mask: x * (1 - mask),
+        "Indexing with the mask runs all sequences together; each needs a mean of its own.": (
+            lambda x, mask: x[~mask].mean(0)
+        ),
+        "You average over the numbers of a token; average over the tokens of a sequence, axis 1.": (
+            lambda x, mask: x.masked_fill(mask[..., None], 0.0).mean(-1)
+        ),
+        "You divide by the tokens of the whole batch; each sequence has a count of its own.": (
+            lambda x, mask: _sum(x, mask) / (~mask).sum()
+        ),
+        "This is the sum; divide it by the number of tokens that count.": _sum,
+        "You divide by one more than the count, which makes every mean too small; only a count of 0 becomes 1.": (
+            lambda x, mask: _sum(x, mask) / (_count(mask) + 1)
+        ),
+        "The counts have shape (B) and don't line up with (B, D): keep their axis with `keepdim=True`.": (
+            lambda x, mask: _sum(x, mask) / (~mask).sum(1).clamp(min=1)
+        ),
+        "You divide by the number of padding places; divide by the number of those that count.": (
+            lambda x, mask: _sum(x, mask) / mask.sum(1, keepdim=True).clamp(min=1)
+        ),
+    },
+)
+def masked_mean(attempt):
+    """The mean over the tokens that are not padding, and 0 where there are none."""
+    x = tensor(B, N, D)
+    # Another number of hidden tokens in each sequence, some in front, so that cutting off the end is not enough.
+    mask = torch.tensor([[True, False, False, False, False, True], [True, True, True, False, True, True]])
+    mean = attempt(x, mask)
+    yield shaped(mean, B=B, D=D, hint="One vector for each sequence.")
+    yield close(
+        mean[1],
+        x[1, 3],
+        "where one token counts, the mean is that token",
+        "In a sequence with a single token that counts, the mean must be that token.",
+    )
+    yield close(
+        mean,
+        _mean_in_loops(x, mask),
+        "it is the sum of the tokens that count, divided by their number",
+        "The mean must be, for each sequence, the sum of the tokens that count, divided by their number.",
+        earns=1,
+    )
+    loud = torch.where(mask[..., None], 1000.0, x)
+    yield close(
+        attempt(loud, mask),
+        mean,
+        "what stands in the padding has no influence",
+        "With huge numbers in the padding the means change.",
+    )
+    nothing_hidden = torch.zeros(B, N, dtype=torch.bool)
+    yield close(
+        attempt(x, nothing_hidden),
+        x.mean(1),
+        "without padding it is the ordinary mean",
+        "Where nothing is padding, the result must be the ordinary mean over the tokens.",
+    )
+    mask = torch.stack([torch.ones(N, dtype=torch.bool), mask[1]])
+    yield close(
+        attempt(x, mask),
+        _mean_in_loops(x, mask),
+        "a sequence of nothing but padding gets 0, not NaN",
+        "A sequence of nothing but padding must get zeros.",
+    )
+
+
+# --- 0.4 batched_products --------------------------------------------------------------------------------------------
+
+
+def _side_by_side(x, matrices):
+    """One product with all matrices side by side.  -> (B, T, H, K)"""
+    together = matrices.permute(1, 0, 2).flatten(1)  # D, H·K
+    return (x @ together).unflatten(-1, (len(matrices), -1))
+
+
+@exercise(
+    points=2,
+    mistakes={
+        "Sequences and matrices meet on the same axis: give `x` an axis of its own for the matrices, "
+        "(B, 1, T, D).": lambda x, m: x @ m,
+        "You give `x` its new axis after the tokens; it belongs before them: (B, 1, T, D).": (
+            lambda x, m: x[:, :, None] @ m
+        ),
+        "Your axes are (H, B, T, K): sequences come first. Give `x` the new axis, not the matrices.": (
+            lambda x, m: x @ m[:, None]
+        ),
+        "Your axes are (B, T, H, K): the matrices come before the tokens.": (
+            lambda x, m: torch.einsum("btd,hdk->bthk", x, m)
+        ),
+        "You add up the results of all matrices; each keeps its own.": lambda x, m: (x[:, None] @ m).sum(1),
+        "You transpose the matrices: their rows (D) already meet the numbers of a token.": lambda x, m: (
+            x[:, None] @ m.mT
+        ),
+        "You transpose `x`: its rows, the tokens, already meet the columns of a matrix.": lambda x, m: (
+            x.mT[:, None] @ m
+        ),
+        "You multiply in the other order: tokens (rows of x) meet the columns of a matrix.": lambda x, m: (
+            m @ x[:, None]
+        ),
+        "You reshape (B, T, H, K) to (B, H, T, K), which mixes up the numbers; axes are swapped with `transpose`.": (
+            lambda x, m: _side_by_side(x, m).reshape(len(x), len(m), x.shape[1], -1)
+        ),
+        "You lay the matrices side by side with `reshape`, which tears them apart; swap their axes first.": (
+            lambda x, m: (x @ m.reshape(m.shape[1], -1)).unflatten(-1, (len(m), -1)).transpose(1, 2)
+        ),
+        "You use the first matrix for all results; result h belongs to matrix h.": (
+            lambda x, m: (x @ m[0])[:, None].expand(-1, len(m), -1, -1)
+        ),
+        "You use the first sequence for all results; result b belongs to sequence b.": (
+            lambda x, m: (x[0] @ m)[None].expand(len(x), -1, -1, -1)
+        ),
+    },
+)
+def batched_products(attempt):
+    """Every sequence (T, D) times every matrix (D, K)."""
+    x, matrices = tensor(B, T, D), tensor(H, D, K)
+    products = attempt(x, matrices)
+    yield shaped(products, B=B, H=H, T=T, K=K, hint="One result (T, K) for each sequence and each matrix.")
+    yield close(
+        products[1, 2],
+        x[1] @ matrices[2],
+        "the result at [1, 2] is sequence 1 times matrix 2",
+        "The result at [b, h] must be sequence b (T, D) times matrix h (D, K).",
+    )
+    expected = torch.stack([torch.stack([tokens @ matrix for matrix in matrices]) for tokens in x])
+    yield close(
+        products,
+        expected,
+        "so is every other",
+        "One result is right and others are not: at [b, h] must stand sequence b times matrix h.",
+        earns=1,
+    )
+    strided, matrices = tensor(H, D, T).mT, tensor(H, D, K)
+    yield close(
+        attempt(strided, matrices),
+        torch.stack([torch.stack([tokens @ matrix for matrix in matrices]) for tokens in strided]),
+        "it works where B and H are the same number, and for a view that is not contiguous in memory",
+        "It fails where B and H are the same number, or for a transposed view; use operations that follow the axes.",
+    )
+    yield close(
+        attempt(x[:1], matrices[:1]),
+        (x[0] @ matrices[0])[None, None],
+        "and for one sequence and one matrix",
+        "For one sequence and one matrix the result must be their product, with shape (1, 1, T, K).",
+    )
+
+
+# --- 0.5 choose_device -----------------------------------------------------------------------------------------------
+
+
+def _name(device):
+    """The name of a device without its number, of a string or of what was a `torch.device`."""
+    if isinstance(device, Foreign) and device.type_name == "torch.device":
+        return device.text.split("'")[1]
+    return device.partition(":")[0] if isinstance(device, str) else device
+
+
+@exercise(
+    points=1,
+    mistakes={
+        "An Apple GPU (MPS) goes unused: where there is no CUDA, MPS is the next best.": (
+            lambda has_cuda, has_mps: "cuda" if has_cuda else "cpu"
+        ),
+        "You answer cpu whatever the arguments say: ask `has_cuda` and `has_mps`, not this computer.": (
+            lambda has_cuda, has_mps: "cpu"
+        ),
+        "You answer mps where there is neither CUDA nor MPS: the CPU is always there.": (
+            lambda has_cuda, has_mps: "cuda" if has_cuda else "mps"
+        ),
+        "You return nothing where there is no GPU: the answer is cpu.": (
+            lambda has_cuda, has_mps: "cuda" if has_cuda else "mps" if has_mps else None
+        ),
+        "PyTorch knows no device called gpu: the names are cuda, mps and cpu.": (
+            lambda has_cuda, has_mps: "gpu" if has_cuda or has_mps else "cpu"
+        ),
+        "An NVIDIA GPU alone is enough: you ask for CUDA and MPS together.": (
+            lambda has_cuda, has_mps: "cuda" if has_cuda and has_mps else "mps" if has_mps else "cpu"
+        ),
+        "Where both are there you choose MPS; CUDA comes first.": (
+            lambda has_cuda, has_mps: "mps" if has_mps else "cuda" if has_cuda else "cpu"
+        ),
+        "Names of devices are in small letters: cuda, mps, cpu.": (
+            lambda has_cuda, has_mps: "CUDA" if has_cuda else "MPS" if has_mps else "CPU"
+        ),
+        "The CPU is chosen where there is a GPU, and the other way round.": (
+            lambda has_cuda, has_mps: "cpu" if has_cuda or has_mps else "cuda"
+        ),
+    },
+)
+def choose_device(attempt):
+    """CUDA, else MPS, else the CPU."""
+    cases = {
+        (False, False): ("cpu", "without a GPU it is the CPU"),
+        (True, False): ("cuda", "with an NVIDIA GPU it is cuda"),
+        (False, True): ("mps", "with an Apple GPU it is mps"),
+        (True, True): ("cuda", "with both it is cuda"),
+    }
+    answers = [attempt(*case) for case in cases]  # all of them first: together they tell which mistake it is
+    for answer, ((has_cuda, has_mps), (name, sentence)) in zip(answers, cases.items()):
+        otherwise = f"For has_cuda={has_cuda} and has_mps={has_mps} the answer must be the text {name}."
+        yield holds(_name(answer) == name, sentence, otherwise, expected=name, received=answer)

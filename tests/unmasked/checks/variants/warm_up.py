@@ -1,0 +1,141 @@
+"""Right solutions of lesson 00, written in other ways than the lesson's own."""
+
+import math
+
+import torch
+
+
+def centered_in_loops(x):
+    result = torch.zeros_like(x)
+    for b in range(x.shape[0]):
+        for t in range(x.shape[1]):
+            result[b, t] = x[b, t] - x[b, t].mean()
+    return result
+
+
+def softmax_in_loops(scores):
+    rows = []
+    for row in scores.reshape(-1, scores.shape[-1]).tolist():
+        powers = [math.exp(score - max(row)) for score in row]
+        rows.append([power / sum(powers) for power in powers])
+    return torch.tensor(rows).reshape(scores.shape)
+
+
+def softmax_by_max(scores, dim=-1):
+    highest, _ = torch.max(scores, dim=dim, keepdim=True)
+    powers = torch.exp(scores - highest)
+    return powers / powers.sum(dim=dim, keepdim=True)
+
+
+def mean_in_loops(x, key_padding_mask):
+    result = torch.zeros(x.shape[0], x.shape[2])
+    for b in range(len(x)):
+        visible = x[b][~key_padding_mask[b]]
+        if len(visible):
+            result[b] = visible.mean(dim=0)
+    return result
+
+
+def mean_by_product(x, key_padding_mask):
+    weights = (~key_padding_mask).float().unsqueeze(1)
+    return (weights @ x).squeeze(1) / (weights.sum(dim=2) + 1e-9)
+
+
+def mean_by_nanmean(x, key_padding_mask):
+    return torch.nan_to_num(x.masked_fill(key_padding_mask.unsqueeze(-1), torch.nan).nanmean(dim=1), nan=0.0)
+
+
+def products_in_loops(x, matrices):
+    result = torch.empty(len(x), len(matrices), x.shape[1], matrices.shape[2])
+    for b, tokens in enumerate(x):
+        for h, matrix in enumerate(matrices):
+            result[b, h] = torch.mm(tokens, matrix)
+    return result
+
+
+def device_in_a_loop(has_cuda, has_mps):
+    for name, there in (("cuda", has_cuda), ("mps", has_mps)):
+        if there:
+            return name
+    return "cpu"
+
+
+def device_with_number(has_cuda, has_mps):
+    if has_cuda:
+        return "cuda:0"
+    return "mps" if has_mps else "cpu"
+
+
+VARIANTS = {
+    "center": {
+        "loops": centered_in_loops,
+        "unsqueeze": lambda x: x - x.mean(dim=2).unsqueeze(2),
+        "a matrix product": lambda x: x @ (torch.eye(x.shape[-1]) - 1 / x.shape[-1]),
+        "sum and count": lambda x: x - (x.sum(-1) / x.shape[-1])[:, :, None],
+    },
+    "stable_softmax": {
+        "loops": softmax_in_loops,
+        "max with its places": softmax_by_max,
+        "logsumexp": lambda scores: torch.exp(scores - torch.logsumexp(scores, dim=-1, keepdim=True)),
+    },
+    "masked_mean": {
+        "loops": mean_in_loops,
+        "a matrix product": mean_by_product,
+        "nanmean": mean_by_nanmean,
+        "where": lambda x, key_padding_mask: (
+            torch.where(key_padding_mask[:, :, None], 0, x).sum(1)
+            / torch.maximum((~key_padding_mask).sum(1), torch.tensor(1))[:, None]
+        ),
+    },
+    "batched_products": {
+        "loops": products_in_loops,
+        "einsum": lambda x, matrices: torch.einsum("btd,hdk->bhtk", x, matrices),
+        "side by side": lambda x, matrices: torch.stack([x @ matrix for matrix in matrices], dim=1),
+        "swapped afterwards": lambda x, matrices: torch.matmul(x, matrices.unsqueeze(1)).transpose(0, 1),
+    },
+    "choose_device": {
+        "a loop": device_in_a_loop,
+        "with its number": device_with_number,
+        "torch.device": lambda has_cuda, has_mps: torch.device(device_in_a_loop(has_cuda, has_mps)),
+    },
+}
+
+# The same mistakes as in the checks' tables, made by other code.
+REWRITTEN_MISTAKES = {
+    "center": {
+        "don't line up": lambda x: x - torch.mean(x, dim=2),
+        "over the tokens (axis 1)": lambda x: x - x.sum(dim=1, keepdim=True) / x.shape[1],
+        "mean of all numbers": lambda x: x - torch.mean(x),
+        "also divide": lambda x: (
+            (x - x.mean(2, True)) / ((x - x.mean(2, True)) ** 2).sum(2, True).div(x.shape[2] - 1) ** 0.5
+        ),
+    },
+    "stable_softmax": {
+        "exponentials overflow": lambda s: torch.exp(s) / torch.exp(s).sum(dim=-1, keepdim=True),
+        "have lost their last axis": lambda s: torch.exp(s - s.max(dim=-1).values),
+        "largest score of the whole tensor": lambda s: (
+            (s - torch.max(s)).exp() / (s - torch.max(s)).exp().sum(dim=-1).unsqueeze(-1)
+        ),
+        "sum of all exponentials": lambda s: (
+            torch.exp(s - s.max(-1, True)[0]) / torch.exp(s - s.max(-1, True)[0]).sum()
+        ),
+        "first axis": lambda s: torch.exp(s) / torch.exp(s).sum(0),
+    },
+    "masked_mean": {
+        "inverted": lambda x, m: (x * m[:, :, None]).sum(1) / m.sum(1)[:, None],
+        "number of all places": lambda x, m: (x * ~m.unsqueeze(-1)).mean(dim=1),
+        "gets NaN": lambda x, m: (x * (~m)[..., None]).sum(dim=1) / (~m).float().sum(dim=1)[:, None],
+        "counts have shape (B)": lambda x, m: (x * ~m[:, :, None]).sum(1) / (~m).sum(1),
+    },
+    "batched_products": {
+        "on the same axis": lambda x, m: torch.matmul(x, m),
+        "which mixes up the numbers": lambda x, m: torch.einsum("btd,hdk->bthk", x, m).reshape(
+            x.shape[0], m.shape[0], x.shape[1], m.shape[2]
+        ),
+        "(H, B, T, K)": lambda x, m: torch.stack([x @ matrix for matrix in m]),
+    },
+    "choose_device": {
+        "whatever the arguments say": lambda has_cuda, has_mps: str(torch.device("cpu")),
+        "An Apple GPU": lambda has_cuda, has_mps: ["cpu", "cuda"][int(has_cuda)],
+    },
+}
