@@ -16,9 +16,11 @@ import torch
 from torch.utils.benchmark import Timer
 
 from nanobert.evaluation import evaluate, fixed_masks
-from nanobert.masked_lm import build_masked_lm
+from nanobert.masked_lm import build_masked_lm, masked_lm_loss
+from nanobert.masking import corrupt
 from nanobert.optimizer import build_optimizers
 from nanobert.recipe import RECIPES
+from nanobert.schedule import learning_rate
 from nanobert.tokenizer import SPECIAL_IDS, pack_rows, train_tokenizer
 from nanobert.training import Pretraining, pretrain
 from nanobert.unigram import start_at_unigram, token_shares
@@ -26,6 +28,7 @@ from unmasked.data import load_corpus
 
 RECIPE = RECIPES["cpu"]
 CPU = torch.device("cpu")
+PARTS = {"corrupt": corrupt, "loss": masked_lm_loss, "schedule": learning_rate}
 
 
 def adamw_alone(model, recipe):
@@ -93,7 +96,7 @@ def table_row(name, seed, budget, tokenizer, corpus):
 def train_and_measure(recipe, tokenizer, corpus, unigram=True):
     """The held-out loss and accuracy of a new model after training."""
     model, rows = start(recipe, tokenizer, corpus, unigram)
-    pretrain(model, rows, recipe, CPU)
+    pretrain(model, rows, recipe, CPU, **PARTS)
     held_out = pack_rows(tokenizer, corpus.held_out, recipe.max_tokens)
     return evaluate(model, *fixed_masks(held_out, recipe.vocab_size))
 
@@ -112,7 +115,7 @@ def start(recipe, tokenizer, corpus, unigram=True):
 
 def seconds_per_step(recipe, tokenizer, corpus, repeats=30):
     """The shortest of several steps of training."""
-    run = Pretraining(*start(recipe, tokenizer, corpus), recipe, CPU)
+    run = Pretraining(*start(recipe, tokenizer, corpus), recipe, CPU, **PARTS)
     timer = Timer("run.take_step()", globals={"run": run}, num_threads=torch.get_num_threads())
     return min(timer.timeit(1).mean for _ in range(repeats))
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from nanobert.masking import IGNORE, corrupt
-from nanobert.tokenizer import PAD
+from nanobert.masking import corrupt
+from nanobert.tokenizer import IGNORE, PAD
 
 
 class Evaluation(NamedTuple):

@@ -8,8 +8,8 @@ from torch import nn
 
 from nanobert.embeddings import Embeddings
 from nanobert.encoder import Encoder, EncoderBlock, FeedForward
-from nanobert.masking import IGNORE
 from nanobert.multi_head import MultiHeadAttention
+from nanobert.tokenizer import IGNORE
 
 
 class MaskedLMHead(nn.Module):

@@ -5,9 +5,7 @@ B batch, T tokens.
 
 import torch
 
-from nanobert.tokenizer import MASK, SPECIAL_IDS
-
-IGNORE = -100  # the label of every position that does not count
+from nanobert.tokenizer import IGNORE, MASK, SPECIAL_IDS
 
 
 def choose_positions(tokens, special_ids, rate, generator=None):

@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PAD, UNK, CLS, SEP, MASK = SPECIAL_IDS = tuple(range(len(SPECIAL_TOKENS)))
+IGNORE = -100  # the label of a position that does not count; no token has this id
 
 
 def train_tokenizer(texts, vocab_size):

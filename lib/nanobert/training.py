@@ -10,40 +10,22 @@ import torch
 from tqdm.auto import tqdm
 
 from nanobert.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from nanobert.masked_lm import masked_lm_loss
-from nanobert.masking import IGNORE, corrupt
+from nanobert.device import best_device
 from nanobert.optimizer import build_optimizers
-
-
-def learning_rate(step, steps, peak, warmup):
-    """Up in a straight line to `peak` in `warmup` steps, then down in a straight line to 0 after `steps` steps.
-
-    Source: Devlin et al. 2019, "BERT", appendix A.2.
-    """
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    return peak * (steps - step) / (steps - warmup)
-
-
-def best_device():
-    """An NVIDIA GPU, else an Apple GPU, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+from nanobert.tokenizer import IGNORE
 
 
 class Pretraining:
     """One run: the model, its optimizers, the rows, and all that a resumed run must find as it was.
 
     Rows (number of rows, T) are read in a new random order in every epoch, and masked afresh every time.
-    `corrupt`, `loss` and `schedule` are `nanobert.masking.corrupt`, `masked_lm_loss` and `learning_rate`, or one's own.
+    `corrupt(tokens, rate, vocab_size, generator)` hides tokens, `loss(logits, labels)` measures, and
+    `schedule(step, steps, peak, warmup)` is the learning rate.
     With `minutes`, the budget is used up by the clock or by the steps, whichever is first.
     Errors: ValueError if there are fewer rows than a batch takes.
     """
 
-    def __init__(
-        self, model, rows, recipe, device, minutes=None, corrupt=corrupt, loss=masked_lm_loss, schedule=learning_rate
-    ):
+    def __init__(self, model, rows, recipe, device, *, corrupt, loss, schedule, minutes=None):
         if len(rows) < recipe.batch:
             raise ValueError(f"{len(rows)} rows of text do not fill a batch of {recipe.batch}: use more text")
         self.model = model.to(device).train()
@@ -123,7 +105,8 @@ def pretrain(model, rows, recipe, device=None, checkpoint=None, on_log=None, log
     """Train a model on rows of tokens by a recipe; return its log, a list of dictionaries.
 
     With `checkpoint`, a path, the run is saved there every `save_every` steps, and goes on from there. `on_log`, if
-    given, is called with the log every `log_every` steps. `options` are those of `Pretraining`.
+    given, is called with the log every `log_every` steps. `options` are those of `Pretraining`: at least
+    `corrupt`, `loss` and `schedule`.
     Errors: ValueError if there is too little text; CheckpointError if a checkpoint can't be written or read.
     """
     run = Pretraining(model, rows, recipe, device or best_device(), **options)

@@ -5,7 +5,7 @@ B rows, T tokens in a row, V vocabulary.
 
 import torch
 
-from nanobert.masking import IGNORE
+from nanobert.tokenizer import IGNORE
 
 
 def token_shares(rows, special_ids, vocab_size):

@@ -82,7 +82,7 @@ def torch_devices():
     """The device that lessons take, and whether it computes what the CPU does."""
     import torch
 
-    from nanobert.training import best_device
+    from nanobert.device import best_device
 
     device = best_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()

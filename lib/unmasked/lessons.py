@@ -26,6 +26,7 @@ LESSONS = (
 
 # The lesson in which each module of `nanobert` is built; a lesson may use what earlier ones have built.
 BUILT_IN = {
+    "device": 0,
     "tokenizer": 1,
     "attention": 2,
     "multi_head": 3,
@@ -37,6 +38,7 @@ BUILT_IN = {
     "training": 6,
     "masking": 7,
     "masked_lm": 7,
+    "schedule": 7,
     "unigram": 7,
     "evaluation": 7,
 }
