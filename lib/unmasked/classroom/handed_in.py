@@ -13,6 +13,7 @@ from pathlib import Path
 
 LARGEST = 64 * 2**20  # bytes
 MOST_BRACKETS = 2_000_000  # a list or a dict takes twenty times its brackets: 64 MB of "[]," would fill the memory
+LONGEST_SOURCE = 1_000_000  # characters of a cell
 MOST_FILES = 1000
 MOST_NOTEBOOKS = 20  # that are opened to find the right one
 
@@ -43,7 +44,7 @@ class Remark:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A cell as handed in. `source` is None if it is no text; `nbgrader` is nbgrader's metadata, empty if lost."""
+    """A cell as handed in: `source` is None if it is no text, or too long, and `nbgrader`'s metadata are {} if lost."""
 
     type: str
     source: str | None
@@ -197,8 +198,9 @@ def _cell(raw):
         source = "".join(source)
     metadata = raw.get("metadata")
     nbgrader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    readable = isinstance(source, str) and len(source) <= LONGEST_SOURCE
     return Cell(
-        type=str(raw.get("cell_type")),
-        source=clean(source) if isinstance(source, str) else None,
+        type=raw["cell_type"] if isinstance(raw.get("cell_type"), str) else "",
+        source=clean(source) if readable else None,
         nbgrader=nbgrader if isinstance(nbgrader, dict) else {},
     )

@@ -27,7 +27,7 @@ from unmasked.errors import UnmaskedError
 from unmasked.lessons import Lesson
 
 SCHEMA_VERSION = 3  # of nbgrader's metadata
-FLAGS = ("grade", "solution", "locked", "task", "points")
+FLAGS = ("grade", "solution", "task", "points")  # nbgrader derives from them whether a cell is locked
 JUDGED_BY_NOBODY = "This answer was not judged."
 
 
@@ -202,7 +202,7 @@ def _choose_all(cells, master):
     taken = set(chosen.values())
     left = [cell for cell in cells if cell not in taken and cell.source is not None]
     left = [cell for cell in left if cell.grade_id not in master.cells or cell.grade_id in chosen]
-    for name in stubs.keys() - chosen.keys():
+    for name in [name for name in stubs if name not in chosen]:
         candidates = [cell for cell in left if _fits(cell, name, master)]
         candidates = [cell for cell in candidates if not _same(cell.source, stubs[name])] or candidates[:1]
         if len(candidates) == 1:
@@ -243,7 +243,7 @@ def _about_lost(name, candidates, cells):
             "missing", f"{len(candidates)} cells could be the answer to {name}, so none of them counts.", name
         )
     if any(cell.grade_id == name for cell in cells):
-        return Remark("unreadable", f"The answer to {name} is no text.", name)
+        return Remark("unreadable", f"The answer to {name} is no text, or far too long.", name)
     return Remark("missing", f"The answer to {name} was not handed in.", name)
 
 
@@ -300,12 +300,22 @@ def _about_extra(cells, chosen, master):
     if not extra:
         return
     yield Remark("extra", f"Code in {len(extra)} cells besides the answers was added or changed; it was not run.")
-    own = {name for cell in extra for name in re.findall(r"^(?:def|class) +(\w+)", cell.source, re.MULTILINE)}
+    own = {word for cell in extra for word in _defined(cell.source)} - _words(master.preamble) - master.answers.keys()
     for name, cell in chosen.items():
-        needed = sorted(set(re.findall(r"\w+", cell.source)) & own - master.answers.keys() - {name})
+        needed = sorted(own & _words(cell.source))
         if name in master.answers and needed:
             what = shown(", ".join(needed))
             yield Remark("extra", f"The answer to {name} uses {what}, defined in a cell that was not run.", name)
+
+
+def _defined(source):
+    """Names of functions, of classes and of what is imported, at the top level."""
+    lines = re.findall(r"^(?:(?:def|class) +(\w+)|(?:from +\S+ +)?import +(.+))", source, re.MULTILINE)
+    return {word for definition, imported in lines for word in _words(definition + imported)} - {"as"}
+
+
+def _words(text):
+    return set(re.findall(r"\w+", text))
 
 
 def _same(source, other):
