@@ -14,6 +14,7 @@ from pathlib import Path
 LARGEST = 64 * 2**20  # bytes
 MOST_BRACKETS = 2_000_000  # a list or a dict takes twenty times its brackets: 64 MB of "[]," would fill the memory
 LONGEST_SOURCE = 1_000_000  # characters of a cell
+MOST_CELLS = 10_000
 MOST_FILES = 1000
 MOST_NOTEBOOKS = 20  # that are opened to find the right one
 
@@ -189,6 +190,8 @@ def _raw_cells(raw):
         cells = [cell for sheet in sheets if isinstance(sheet, list) for cell in sheet]
     if not isinstance(cells, list):
         raise Unreadable("is no notebook: it has no cells")
+    if len(cells) > MOST_CELLS:
+        raise Unreadable(f"has {len(cells)} cells")
     return cells
 
 

@@ -419,6 +419,7 @@ UNREADABLE = {
     "cells that are text": b'{"cells": "none"}',
     "worksheets that are text": b'{"worksheets": "none"}',
     "deep JSON": b'{"cells": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "too many cells": json.dumps({"cells": [{}] * 10_001}).encode(),
     "too many brackets": b'{"cells": [' + b"[]," * 2_000_000 + b"[]]}",
 }
 
