@@ -1,0 +1,324 @@
+# %% [markdown]
+# # Warm-up
+#
+# Before the first attention score: the tools. How these lessons work, and the five moves with tensors that all of them
+# are made of.
+#
+# **At the end you will have built** five small functions: one that broadcasts, a softmax that doesn't overflow, a mean
+# that skips padding, many matrix products in one, and the choice of a device. It takes 30 minutes.
+#
+# Run a cell with Shift+Enter. Where a cell says `# YOUR CODE HERE`, write your code in the place of
+# `raise NotImplementedError()`. The cell below it checks your work at once, as often as you like.
+
+# %%
+import torch
+
+from unmasked.checks import warm_up as checks
+from unmasked.feedback import once_done
+from unmasked.figures import warm_up as pictures
+from unmasked.widgets import warm_up as widgets
+
+torch.manual_seed(0)
+torch.set_printoptions(precision=3)
+
+# %% [markdown]
+# ## Shapes
+#
+# A tensor is a block of numbers with axes. The course names sizes by letters: `B` sequences in a batch, `T` tokens in a
+# sequence, `D` numbers for a token. Axes are counted from 0, or from the end: −1 is the last.
+
+# %%
+x = torch.arange(24.0).reshape(2, 3, 4)  # B, T, D
+pictures.axis_numbers(x)
+for axis in (0, 1, 2, -1):
+    print(f"the mean along axis {axis:2} has shape {tuple(x.mean(axis).shape)}")
+
+# %% [markdown]
+# An operation *along* an axis uses that axis up. With `keepdim=True` it stays, with size 1:
+
+# %%
+print(tuple(x.mean(-1).shape), "or, with keepdim=True,", tuple(x.mean(-1, keepdim=True).shape))
+
+# %% [markdown]
+# **Broadcasting.** Tensors of different shapes can be added, subtracted, multiplied. Line the shapes up *from the
+# right*. Where one has size 1, or no axis at all, it is repeated; anything else must be equal. Try it (pale squares are
+# repetitions; Tab to a slider, then use the arrow keys):
+
+# %% tags=["nbval-ignore-output"]
+widgets.shape_explorer()
+
+# %% [markdown]
+# ### Exercise 0.1 · Center (about 5 min)
+#
+# Subtract from every token the mean of *its own* numbers: (B, T, D) → (B, T, D).
+#
+# <details><summary>Hint 1</summary>There is one mean for each token: along which axis do you average? What is its shape, and does it line up with (B, T, D)?</details>
+# <details><summary>Hint 2 (nearly the solution)</summary>The mean along axis −1, with <code>keepdim=True</code>, has shape (B, T, 1). Subtract it from <code>x</code>.</details>
+
+# %% exercise="center"
+def center(x):
+    """Every token minus the mean of its own numbers.  (B, T, D) -> (B, T, D)"""
+    ### BEGIN SOLUTION
+    return x - x.mean(dim=-1, keepdim=True)
+    ### END SOLUTION
+
+
+# %% check="center"
+checks.center(center)
+
+# %% [markdown]
+# **Checks name the mistake.** They don't compare with one right program: they call your function with inputs of their
+# own and look at what comes out, so any way that works is right. And wrong answers are their business. Be wrong on
+# purpose:
+
+# %%
+checks.center(lambda x: x - x.mean())
+
+# %% [markdown]
+# Stuck? **Hints** are folded under each exercise, from a nudge to nearly the solution. Nothing is lost by using them,
+# and no later lesson needs your answers to this one.
+#
+# Why does that check use sizes that all differ? Because in a square, a lost axis goes unnoticed:
+
+# %%
+square = torch.tensor([[1.0, 1.0, 1.0], [5.0, 5.0, 5.0], [9.0, 9.0, 9.0]])  # three tokens, three numbers each
+print("without keepdim, and without an error:\n", square - square.mean(-1))
+with once_done("exercise 0.1"):
+    print("yours:\n", center(square[None])[0])
+
+# %% [markdown]
+# The three means (3) were lined up with the *columns*. No error, and every number wrong: print shapes, and test with
+# sizes that differ.
+#
+# ## A softmax that doesn't overflow
+#
+# The softmax turns a row of scores into weights that are positive and sum to 1:
+#
+# $$\text{softmax}(s)_i = \frac{e^{s_i}}{\sum_j e^{s_j}}$$
+#
+# As a formula it is right. As a program it fails, because a 32-bit number ends at about $3.4 \cdot 10^{38}$:
+
+# %%
+scores = torch.tensor([87.0, 88.0, 89.0])
+print("e^s:    ", scores.exp())
+print("weights:", scores.exp() / scores.exp().sum())  # inf / inf is NaN, not a number
+
+# %% [markdown]
+# ### Exercise 0.2 · Stable softmax (about 7 min)
+#
+# Multiply the fraction above and below by $e^{-c}$: nothing changes, whatever $c$ is.
+#
+# $$\frac{e^{s_i}}{\sum_j e^{s_j}} = \frac{e^{s_i - c}}{\sum_j e^{s_j - c}}$$
+#
+# Choose $c$ for each row so that nothing can overflow, and not everything can shrink to 0. Write it by hand, along the
+# last axis: (..., S) → (..., S), where the dots are any axes, or none.
+#
+# <details><summary>Hint 1</summary>If the largest exponent of a row is 0, its largest exponential is 1.</details>
+# <details><summary>Hint 2 (nearly the solution)</summary><code>scores.amax(dim=-1, keepdim=True)</code> is the largest score of each row. Subtract it, take <code>.exp()</code>, and divide by the <code>.sum(...)</code> of each row, which must keep its axis too.</details>
+
+# %% exercise="stable_softmax"
+def stable_softmax(scores):
+    """The softmax of every row, for scores of any size.  (..., S) -> (..., S)"""
+    ### BEGIN SOLUTION
+    powers = (scores - scores.amax(dim=-1, keepdim=True)).exp()
+    return powers / powers.sum(dim=-1, keepdim=True)
+    ### END SOLUTION
+
+
+# %% check="stable_softmax"
+checks.stable_softmax(stable_softmax)
+
+# %% [markdown]
+# Three scores, raised together in steps of one. The weights should not change at all:
+
+# %%
+with once_done("exercise 0.2"):
+    shifts = range(0, 121)
+    raised = torch.tensor([0.0, 1.0, 2.0]) + torch.arange(121.0)[:, None]  # a row for each shift
+    naive = (raised.exp() / raised.exp().sum(-1, keepdim=True)).amax(-1)
+    pictures.overflow(shifts, naive.tolist(), stable_softmax(raised).amax(-1).tolist())
+
+# %% [markdown]
+# ## A mean that skips padding
+#
+# Sentences differ in length, and a tensor is rectangular: shorter ones are filled up with *padding*. What stands there
+# must never count. A mask says where it is. In this course it is always called `key_padding_mask`, and it is **True
+# where a token is padding**.
+
+# %%
+x = torch.tensor([[[4.0, 1.0], [5.0, 3.0], [3.0, 2.0], [4.0, 4.0]], [[2.0, 4.0], [3.0, 3.0], [0.0, 0.0], [0.0, 0.0]]])
+key_padding_mask = torch.tensor([[False, False, False, False], [False, False, True, True]])
+print("x (B, T, D):", tuple(x.shape), " key_padding_mask (B, T):", tuple(key_padding_mask.shape))
+
+# %% [markdown]
+# ### Exercise 0.3 · Masked mean (about 7 min)
+#
+# For each sequence, the mean of the tokens that are not padding. A sequence of nothing but padding gives 0, not NaN.
+# Shapes: (B, T, D), (B, T) → (B, D).
+#
+# <details><summary>Hint 1</summary>A sum and a count. <code>~key_padding_mask</code> is True where a token counts, and the sum of a bool tensor is how often it is True. What does 0 / 0 give?</details>
+# <details><summary>Hint 2 (nearly the solution)</summary><code>key_padding_mask[..., None]</code> has shape (B, T, 1): fill <code>x</code> with 0 there by <code>masked_fill</code>, and sum along axis 1. Divide by the counts, (B, 1), which <code>.clamp(min=1)</code> keeps from being 0.</details>
+
+# %% exercise="masked_mean"
+def masked_mean(x, key_padding_mask):
+    """The mean of the tokens that are not padding, 0 if there are none.  (B, T, D), (B, T) -> (B, D)"""
+    ### BEGIN SOLUTION
+    total = x.masked_fill(key_padding_mask[..., None], 0.0).sum(dim=1)  # B, D
+    count = (~key_padding_mask).sum(dim=1, keepdim=True)  # B, 1
+    return total / count.clamp(min=1)
+    ### END SOLUTION
+
+
+# %% check="masked_mean"
+checks.masked_mean(masked_mean)
+
+# %%
+with once_done("exercise 0.3"):
+    pictures.two_means(x, key_padding_mask, x.mean(1), masked_mean(x, key_padding_mask))
+    alone = masked_mean(x[1:, :2], key_padding_mask[1:, :2])
+    print("without its padding, sequence 1 has the same mean:", torch.equal(alone, masked_mean(x, key_padding_mask)[1:]))
+
+# %% [markdown]
+# ## Many matrix products in one
+#
+# `a @ b` multiplies the matrices in the last two axes. All axes before them are a batch, and are broadcast:
+
+# %%
+a, b = torch.randn(7, 1, 3, 5), torch.randn(4, 5, 6)
+print("(7, 1, 3, 5) @ (4, 5, 6) has shape", tuple((a @ b).shape), "- 28 products of (3, 5) and (5, 6)")
+
+# %% [markdown]
+# ### Exercise 0.4 · Batched products (about 5 min)
+#
+# Multiply *every* sequence (T, D) with *every* one of `H` matrices (D, K), each pair for itself. Attention with many
+# heads will need just this. Shapes: (B, T, D), (H, D, K) → (B, H, T, K).
+#
+# <details><summary>Hint 1</summary>Write the batch axes below each other, from the right: (B) and (H) would meet. Which shape must <code>x</code> have so that (B, H) comes out?</details>
+# <details><summary>Hint 2 (nearly the solution)</summary>Indexing with <code>None</code> adds an axis of size 1: <code>x[:, None]</code> has shape (B, 1, T, D). One <code>@</code> does the rest.</details>
+
+# %% exercise="batched_products"
+def batched_products(x, matrices):
+    """Every sequence times every matrix.  (B, T, D), (H, D, K) -> (B, H, T, K)"""
+    ### BEGIN SOLUTION
+    return x[:, None] @ matrices
+    ### END SOLUTION
+
+
+# %% check="batched_products"
+checks.batched_products(batched_products)
+
+# %% tags=["varies"]
+with once_done("exercise 0.4"):
+    factor = pictures.race(batched_products)
+    print(f"64 sequences and 8 matrices, on this CPU: {factor:.0f} times faster than a loop")
+
+# %% [markdown]
+# Nearly all the work in a transformer is such products, which is why the course has so few loops, and why a device that
+# multiplies matrices fast matters.
+#
+# ## The device
+#
+# A tensor lives on a *device*, and is computed there: `cpu`, `cuda` (NVIDIA GPUs) or `mps` (Apple's). Operations need all
+# their tensors on the same one; `x.to(device)` copies `x` there.
+
+# %% [markdown]
+# ### Exercise 0.5 · Choose a device (about 3 min)
+#
+# Return the name of the best one: `"cuda"` if there is CUDA, else `"mps"` if there is MPS, else `"cpu"`. Two bools tell
+# you what there is.
+#
+# <details><summary>Hint 1</summary>Ask for the best first. What remains when both answers are no?</details>
+# <details><summary>Hint 2 (nearly the solution)</summary>An <code>if</code> for CUDA that returns its name, another for MPS, and a <code>return</code> for the CPU after both.</details>
+
+# %% exercise="choose_device"
+def choose_device(has_cuda, has_mps):
+    """The name of the best device there is.  bool, bool -> "cuda", "mps" or "cpu" """
+    ### BEGIN SOLUTION
+    if has_cuda:
+        return "cuda"
+    return "mps" if has_mps else "cpu"
+    ### END SOLUTION
+
+
+# %% check="choose_device"
+checks.choose_device(choose_device)
+
+# %% [markdown]
+# What has *this* computer? PyTorch knows:
+
+# %% tags=["varies"]
+there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+for name, is_there in there.items():
+    print(f"{name:4}", "yes" if is_there else "no")
+with once_done("exercise 0.5"):
+    device = torch.device(choose_device(there["cuda"], there["mps"]))
+    print("chosen:", device, torch.cuda.get_device_name() if device.type == "cuda" else "")
+
+# %% [markdown]
+# Now the same product on each of them: how long it takes, and whether the numbers are the same. (The CPU alone will do
+# for this course; a GPU makes the training in lesson 07 larger.)
+
+# %% tags=["varies"]
+tokens, matrices = torch.randn(16, 256, 512), torch.randn(8, 512, 64)
+with once_done("exercise 0.4"):
+    results, milliseconds = {}, {}
+    for name in (name for name in there if there[name]):
+        on_device = tokens.to(name), matrices.to(name)
+        results[name] = batched_products(*on_device).cpu()
+        milliseconds[name] = pictures.times_of(batched_products, *on_device)
+        print(f"{name:4}: differs from the CPU by at most {(results[name] - results['cpu']).abs().max():.1e}")
+    pictures.devices(milliseconds)
+
+# %% [markdown]
+# Two devices rarely agree to the last digit, and neither is wrong: both round after every addition, and they add in
+# different orders. That needs no second device. Add the same three numbers from the left, and from the right:
+
+# %%
+left, right = (0.1 + 0.2) + 0.3, 0.1 + (0.2 + 0.3)
+print(left, right, left == right)
+big, one = torch.tensor(1e8), torch.tensor(1.0)
+print((big + one) - big, "but", (big - big) + one)  # 32 bits hold about seven digits
+print("equal up to rounding:", torch.allclose(torch.tensor(left), torch.tensor(right)))
+
+# %% [markdown]
+# So results are compared with a tolerance, here and in every check: `torch.allclose`, never `==`.
+#
+# ## Explain it
+#
+# Three questions to answer in your own words; then compare with the folded answer.
+
+# %% [markdown] explain="why_silent"
+# **1.** For `x` of shape (4, 4), `x - x.mean(-1)` gives no error. What does it compute, and what would you do so that
+# such a mistake can't hide?
+#
+# ### BEGIN SOLUTION
+# The means have shape (4) and are lined up from the right, with the columns: from the number in column j it subtracts
+# the mean of row j. Keep the axis with keepdim=True, so that each mean stays with its row. And try code with sizes that
+# all differ: with (3, 4) the mistake is an error.
+# ### END SOLUTION
+
+# %% [markdown] explain="why_largest"
+# **2.** Subtracting any number from all scores of a row leaves its softmax as it is. Why is it the largest score that
+# is subtracted, and why that of each row, not of the whole tensor?
+#
+# ### BEGIN SOLUTION
+# With the largest score gone, the largest exponent is 0: no exponential is above 1, so nothing overflows, and the sum is
+# at least 1, so nothing is divided by 0. With the largest score of the whole tensor, all exponentials of a row that lies
+# far below would shrink to 0, and the row would be 0 / 0.
+# ### END SOLUTION
+
+# %% [markdown] explain="why_tolerance"
+# **3.** The same product on a CPU and on a GPU differs in the seventh digit. Is one of them wrong? How would you test
+# whether a device computes correctly?
+#
+# ### BEGIN SOLUTION
+# Neither is wrong. A 32-bit number has about seven digits, every addition is rounded to them, and the devices add in
+# different orders. Compare with a tolerance a little above the rounding (torch.allclose), best with a result computed
+# in 64 bits: a wrong result is off by far more than rounding.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## What you have built
+#
+# Broadcasting along the right axis, a softmax that survives any score, a mean that skips padding, many products at
+# once, and a device to run them on. In the next lesson, text becomes tensors.
