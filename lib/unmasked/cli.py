@@ -1,8 +1,9 @@
-"""The command line: `unmasked doctor`, `lab`, `publish`, `exercises`.
+"""The command line: `unmasked doctor`, `lab`, `publish`, `exercises`, `class`.
 
 What takes seconds to import is imported by the command that needs it, so that `unmasked --help` is quick.
 """
 
+import importlib.util
 import json
 import os
 import socket
@@ -13,7 +14,7 @@ from typing import Annotated
 import typer
 
 from unmasked.errors import UnmaskedError
-from unmasked.lessons import LESSONS
+from unmasked.lessons import LESSONS, find_lesson
 
 app = typer.Typer(
     help="Unmasked: build a masked language model with your own hands.",
@@ -21,6 +22,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+if importlib.util.find_spec("unmasked.classroom"):  # what a class is handed out comes without
+    from unmasked.classroom.commands import app as classroom
+
+    app.add_typer(classroom, name="class")
 
 
 def main():
@@ -48,7 +53,7 @@ def doctor():
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def lab(context: typer.Context):
     """Open JupyterLab at the first lesson. Its own arguments may follow: unmasked lab --no-browser --port 8899"""
-    root = repository()
+    root = repository("notebooks")
     first = min((root / "notebooks").glob("*.ipynb"), default=None)
     if not first:
         raise UnmaskedError("There are no lessons in notebooks/ yet: run `unmasked publish`.")
@@ -68,7 +73,7 @@ def publish(
 ):
     """Make the notebooks of the lessons, of all if none is named, from solutions/NN_topic.py."""
     root = repository()
-    lessons = [find_lesson(name) for name in names] if names else LESSONS
+    lessons = [find_lesson(name, LESSONS) for name in names] if names else LESSONS
     if check:
         _check(root, lessons, strays_too=not names)
         return
@@ -94,22 +99,16 @@ def exercises(as_json: Annotated[bool, typer.Option("--json", help="For programs
         typer.echo("{lesson:28} {exercise:28} {points:>3g} points, {known_mistakes} known mistakes".format(**row))
 
 
-def repository():
-    """The repository that the current folder is in. Raises UnmaskedError outside of one."""
+def repository(part="solutions"):
+    """The course's folder, with this part in it, that the current folder is in. Raises UnmaskedError outside of one.
+
+    What students of a class are given has notebooks and no solutions.
+    """
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / "solutions").is_dir() and (folder / "pyproject.toml").is_file():
+        if (folder / part).is_dir() and (folder / "pyproject.toml").is_file():
             return folder
-    raise UnmaskedError("This folder is not in the course: go to the folder that holds notebooks/ and solutions/.")
-
-
-def find_lesson(name):
-    """The lesson that a person calls 02, 2 or 02_self_attention. Raises UnmaskedError if there is none."""
-    for lesson in LESSONS:
-        if name == lesson.name or name.isdecimal() and int(name) == lesson.number:
-            return lesson
-    known = ", ".join(lesson.name for lesson in LESSONS)
-    raise UnmaskedError(f"There is no lesson {name}, only {known}.")
+    raise UnmaskedError(f"This folder is not in the course: go to the folder that holds {part}/ and pyproject.toml.")
 
 
 def exercises_of(lesson):

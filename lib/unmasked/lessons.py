@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from unmasked.errors import UnmaskedError
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -20,6 +22,7 @@ LESSONS = (
     Lesson(0, "warm_up", "Warm-up"),
     Lesson(2, "self_attention", "Self-attention"),
     Lesson(3, "multi_head_attention", "Multi-head attention"),
+    Lesson(4, "word_order", "Word order"),
     Lesson(5, "encoder_block", "The encoder block"),
     Lesson(7, "masked_language_modelling", "Masked language modelling"),
 )
@@ -42,3 +45,12 @@ BUILT_IN = {
     "unigram": 7,
     "evaluation": 7,
 }
+
+
+def find_lesson(name, lessons=LESSONS):
+    """The lesson that a person calls 02, 2 or 02_self_attention. Raises UnmaskedError if there is none."""
+    for lesson in lessons:
+        if name == lesson.name or name.isdecimal() and int(name) == lesson.number:
+            return lesson
+    known = ", ".join(lesson.name for lesson in lessons)
+    raise UnmaskedError(f"There is no lesson {name}, only {known}.")

@@ -101,11 +101,21 @@ def test_exercises_for_people_and_for_programs(repository, unmasked):
     assert json.loads(listed) == [{"lesson": "01_tiny", "exercise": "halve", "points": 2.5, "known_mistakes": 2}]
 
 
-@pytest.mark.parametrize("command", ["publish", "lab"])
-def test_a_folder_outside_of_the_course(tmp_path, monkeypatch, unmasked, command):
+@pytest.mark.parametrize("command, part", [("publish", "solutions"), ("lab", "notebooks")])
+def test_a_folder_outside_of_the_course(tmp_path, monkeypatch, unmasked, command, part):
     monkeypatch.chdir(tmp_path)
     status, _, said = unmasked(command)
-    assert status == 1 and "go to the folder that holds notebooks/ and solutions/" in said
+    assert status == 1 and f"go to the folder that holds {part}/ and pyproject.toml" in said
+
+
+def test_what_students_are_given_has_no_solutions_and_opens_all_the_same(repository, unmasked, monkeypatch):
+    from jupyterlab.labapp import LabApp
+
+    launched = []
+    monkeypatch.setattr(LabApp, "launch_instance", launched.extend)
+    (repository / "solutions").rmdir()
+    (repository / "notebooks" / "02_small.ipynb").touch()
+    assert unmasked("lab")[0] == 0 and launched
 
 
 def test_lab_opens_the_first_lesson_and_passes_arguments_on(repository, unmasked, monkeypatch):

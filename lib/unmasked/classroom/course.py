@@ -1,6 +1,7 @@
 """A class directory: where everything of a class lies, as nbgrader's configuration in it says."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
 from nbgrader.apps.baseapp import NbGrader
 
+import unmasked
 from unmasked.errors import UnmaskedError
 from unmasked.lessons import LESSONS
 
@@ -26,7 +28,7 @@ class Course:
     """
 
     def __init__(self, root):
-        _put_programs_on_path()
+        put_programs_on_path()
         application = _application(root)
         self.config, self.directory = application.config, application.coursedir
         self.root = Path(self.directory.root)
@@ -90,6 +92,22 @@ class Course:
         return NbGraderAPI(self.directory, config=self.config)
 
 
+def the_repository():
+    """The folder of the repository that this program was installed from."""
+    return Path(unmasked.__file__).resolve().parents[2]
+
+
+def require_success(outcome, attempted):
+    """Errors: UnmaskedError if nbgrader could not do what was attempted, as the outcome that it returned says."""
+    if outcome["success"]:
+        return
+    said = outcome.get("log", "") + outcome["error"]
+    # The first exception in the tracebacks is the cause; without one, what nbgrader logged before it exited.
+    patterns = (r"^\s*[\w.]*(?:Error|Exception|Entry): (.+)", r"^\[(?:ERROR|CRITICAL)\] (.+)", r"(\S.*)\s*\Z")
+    reasons = (re.search(pattern, said, flags=re.MULTILINE) for pattern in patterns)
+    raise UnmaskedError(f"nbgrader can't {attempted}: {next(filter(None, reasons))[1]}")
+
+
 def _application(root):
     """An nbgrader command that has read its configuration, as if it were started in `root`."""
     application = NbGrader(load_cwd_config=False, raise_config_file_errors=True, log_level="ERROR")
@@ -100,7 +118,7 @@ def _application(root):
     return application
 
 
-def _put_programs_on_path():
+def put_programs_on_path():
     """nbgrader starts `alembic` by name, which an environment that isn't activated doesn't have on its path."""
     programs, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
     if programs not in path.split(os.pathsep):

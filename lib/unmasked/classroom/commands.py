@@ -1,0 +1,144 @@
+"""`unmasked class ...`: a class, from its making to its marks. docs: "For teachers" in the README.
+
+What takes seconds to import is imported by the command that needs it.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unmasked.lessons import find_lesson
+
+app = typer.Typer(help="Run a class, in a directory of its own.", no_args_is_help=True)
+
+LessonName = Annotated[str, typer.Argument(metavar="LESSON", help="02, 2 or 02_self_attention")]
+CoursePath = Annotated[
+    Path | None, typer.Option("--course", metavar="PATH", help="The class directory, if not the current folder.")
+]
+
+
+class Format(StrEnum):
+    """What `export` can write."""
+
+    csv = "csv"
+    canvas = "canvas"
+    moodle = "moodle"
+
+
+@app.command()
+def new(
+    path: Annotated[Path, typer.Argument(help="A folder that is empty or not there yet, outside of the repository.")],
+    name: Annotated[str | None, typer.Option(help="nbgrader's course id; the folder's name if left out.")] = None,
+    db: Annotated[str | None, typer.Option(metavar="URL", help="postgresql://...; an SQLite file if left out.")] = None,
+):
+    """Make a class directory, with nbgrader's configuration and an empty gradebook."""
+    from unmasked.classroom.new import new
+
+    course = new(path, name, db)
+    typer.echo(f"{course.root} is the directory of the class {course.course_id}. Go there; `roster` is the next step.")
+
+
+@app.command()
+def roster(file: Annotated[Path, typer.Argument(metavar="FILE.csv")], course: CoursePath = None):
+    """Add students from a CSV file with the columns id, first_name, last_name and email, or update them."""
+    from unmasked.classroom.course import Course
+    from unmasked.classroom.roster import import_roster
+
+    typer.echo(f"{_count(import_roster(Course.find(course), file), 'student')} in the gradebook.")
+
+
+@app.command()
+def release(
+    lesson: LessonName,
+    course: CoursePath = None,
+    exchange: Annotated[bool, typer.Option("--exchange", help="Also into nbgrader's exchange.")] = False,
+):
+    """Make the students' notebook of a lesson, and a zip file with all that they need."""
+    from unmasked.classroom import release
+    from unmasked.classroom.course import Course
+
+    lesson, course = find_lesson(lesson), Course.find(course)
+    typer.echo(f"For students: {release.release(course, lesson)}")
+    if release.is_changed(course, lesson):
+        source = course.source_notebook(lesson.name)
+        typer.echo(
+            f"{source} is not the repository's; it was released as it is. Delete it to release the repository's."
+        )
+    if exchange:
+        release.release_to_exchange(course, lesson)
+        typer.echo("Students can fetch it from the exchange.")
+
+
+@app.command()
+def collect(
+    lesson: LessonName,
+    download: Annotated[
+        Path | None, typer.Argument(metavar="[ZIP_OR_FOLDER]", help="What Moodle or Canvas let you download.")
+    ] = None,
+    course: CoursePath = None,
+    exchange: Annotated[bool, typer.Option("--exchange", help="From nbgrader's exchange instead.")] = False,
+    pattern: Annotated[
+        str | None,
+        typer.Option(help="For other file names: a regular expression with groups student_id and file_id."),
+    ] = None,
+    update: Annotated[bool, typer.Option("--update", help="Replace what was collected before.")] = False,
+):
+    """Put what students handed in where nbgrader expects it. Whatever can't be attributed is listed."""
+    from unmasked.classroom.collect import collect, collect_from_exchange
+    from unmasked.classroom.course import Course
+
+    if exchange == (download is not None):
+        raise typer.BadParameter("name a zip file or a folder, or say --exchange")
+    lesson, course = find_lesson(lesson), Course.find(course)
+    if exchange:
+        collect_from_exchange(course, lesson)
+        typer.echo(f"{_count(course.students_with(lesson.name), 'student')} handed in.")
+        return
+    collected = collect(course, lesson, download, pattern, update)
+    for path, what in sorted((collected.mended | collected.aside).items()):
+        typer.echo(f"{path} {what}.")
+    typer.echo(
+        f"{_count(collected.students, 'notebook')} collected, {len(collected.unchanged)} were collected before, "
+        f"{_count(collected.aside, 'file')} not collected."
+    )
+
+
+@app.command()
+def feedback(
+    lesson: LessonName,
+    course: CoursePath = None,
+    exchange: Annotated[bool, typer.Option("--exchange", help="Also into nbgrader's exchange.")] = False,
+):
+    """Make a page of feedback for every student whose notebook is graded."""
+    from unmasked.classroom.course import Course
+    from unmasked.classroom.feedback import make_feedback, release_feedback
+
+    lesson, course = find_lesson(lesson), Course.find(course)
+    typer.echo(f"{_count(make_feedback(course, lesson), 'page')} of feedback in {course.root / 'feedback'}.")
+    if exchange:
+        release_feedback(course, lesson)
+        typer.echo("Students can fetch it from the exchange.")
+
+
+@app.command()
+def export(
+    format: Annotated[Format, typer.Option(help="For a spreadsheet, or for the import of Canvas or Moodle.")] = "csv",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to; grades-FORMAT.csv if left out.")] = None,
+    course: CoursePath = None,
+):
+    """Write the marks of all lessons to a file."""
+    from unmasked.classroom.course import Course
+    from unmasked.classroom.export import export
+
+    course = Course.find(course)
+    out = out or course.root / f"grades-{format}.csv"
+    unmarked = export(course, format, out)
+    typer.echo(f"Marks written to {out}.")
+    if unmarked:
+        typer.echo(f"{_count(unmarked, 'notebook')} with answers that are not marked by hand yet: they count 0.")
+
+
+def _count(things, noun):
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
