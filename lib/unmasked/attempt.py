@@ -56,7 +56,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Error:
-    """What the learner's code raised. `kind` is one of: not attempted, raised, out of time, out of memory, exit."""
+    """What became of the learner's code instead of a value.
+
+    `kind` is one of: not attempted, raised, out of time, out of memory, exit, died.
+    """
 
     kind: str
     message: str = ""

@@ -92,7 +92,7 @@ class Exercise:
         mistake = self._known_mistake(run, seed)
         diagnosis = mistake or run.what_is_wrong
         if mistake and run.failure and run.failure.error:
-            notes += (_explain(run.failure),)  # which line it was stays worth knowing
+            notes += (explain(run.failure),)  # which line it was stays worth knowing
         criteria = run.criteria if not run.failure else [*run.criteria, Criterion("it runs", False)]
         return verdict(points=earned, criteria=tuple(criteria), diagnosis=diagnosis, notes=notes)
 
@@ -127,7 +127,7 @@ class _Run:
 
     @property
     def what_is_wrong(self):
-        return _explain(self.failure) if self.failure else self.criteria[-1].otherwise
+        return explain(self.failure) if self.failure else self.criteria[-1].otherwise
 
 
 def _same_replies(known, given):
@@ -145,7 +145,8 @@ def _same_error(a, b):
     return a == b if a is None or b is None else (a.kind, a.message) == (b.kind, b.message)
 
 
-def _explain(reply):
+def explain(reply):
+    """What is wrong, in a sentence, when a reply tells of an error."""
     error = reply.error
     if reply.ready_made:
         return f"It calls the ready-made `{reply.ready_made[0]}`, which this exercise has you write by hand."
@@ -157,6 +158,8 @@ def _explain(reply):
         return f"It ran for {error.message} and was stopped: is there a loop that never ends?"
     if error.kind == "out of memory":
         return f"It asked for more than {error.message} of memory and was stopped: does a shape grow by mistake?"
+    if error.kind == "died":
+        return "It took the whole Python process down with it."
     if error.kind == "exit":
         return f"It raised {error.message}, which would have ended the whole notebook."
     where = f" It happened at `{error.line}`." if error.line else ""

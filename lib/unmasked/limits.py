@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import os
 import signal
 import threading
 from pathlib import Path
@@ -69,12 +70,11 @@ def memory_limit(extra=BYTES):
     try:
         import resource
 
-        pages = int(Path("/proc/self/statm").read_text().split()[5])
+        limit = data_in_use() + extra
         before = resource.getrlimit(resource.RLIMIT_DATA)
     except (ImportError, OSError):
         yield
         return
-    limit = pages * resource.getpagesize() + extra
     if before[1] != resource.RLIM_INFINITY:
         limit = min(limit, before[1])
     resource.setrlimit(resource.RLIMIT_DATA, (limit, before[1]))
@@ -82,3 +82,8 @@ def memory_limit(extra=BYTES):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def data_in_use():
+    """Bytes of this process that count towards RLIMIT_DATA.  Errors: OSError where the system doesn't tell."""
+    return int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGESIZE")
