@@ -44,6 +44,15 @@ def heads_at_once(query, key, value, heads, key_padding_mask=None):
     return (scores.softmax(dim=-1) @ value).transpose(1, 2).flatten(2)
 
 
+def position_angles(tokens, width, base=10000):
+    return torch.arange(tokens)[:, None] / base ** (torch.arange(0, width, 2) / width)
+
+
+def rotate(x, angles):
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())
+    return torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles)).flatten(-2)
+
+
 def residual(x, sublayer, norm, pre_norm=True):
     return x + sublayer(norm(x)) if pre_norm else norm(x + sublayer(x))
 

@@ -1,0 +1,904 @@
+"""Checks of lesson 04. Oracles: plain loops over the papers' formulas, complex numbers, PyTorch's own attention."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from unmasked import parts
+from unmasked.attempt import AttemptFailed, Part
+from unmasked.criteria import close, holds, shaped, tensor
+from unmasked.exercise import exercise
+
+# Every size differs from every other, so that a wrong axis can't hide.
+B, H, T, K, D = 2, 3, 5, 4, 12
+
+
+def _angles(tokens, width, base=10000.0):
+    """t / base^(2i/width) in a plain loop."""
+    rows = [[place / base ** (2 * i / width) for i in range(width // 2)] for place in range(tokens)]
+    return torch.tensor(rows, dtype=torch.float32)
+
+
+# --- 4.1 equivariance_error ------------------------------------------------------------------------------------------
+
+ORDER = torch.tensor([3, 0, 4, 1, 2])  # not its own inverse
+
+
+def _layer(kind, *args):
+    """A layer with random weights: its description for the attempt, and the layer itself for the check."""
+    layer = (getattr(parts, kind, None) or getattr(nn, kind))(*args)
+    state = {name: tensor(*value.shape, scale=0.5) for name, value in layer.state_dict().items()}
+    layer.load_state_dict(state)
+    return Part(kind, args, state), layer
+
+
+def _number(value):
+    """The value as a number; NaN if it isn't one."""
+    if isinstance(value, torch.Tensor) and value.dim() == 0 and value.is_floating_point():
+        return float(value)
+    return value if type(value) in (int, float) else math.nan
+
+
+def _differences(layer, x, order):
+    return layer(x[:, order]) - layer(x)[:, order]
+
+
+@exercise(
+    points=2,
+    mistakes={
+        "You compare with the results in their old order: permute them as well, `layer(x)[:, order]`.": (
+            lambda layer, x, order: (layer(x[:, order]) - layer(x)).abs().max()
+        ),
+        "The layer sees `x` in its old order on both sides: on one of them, permute before the layer.": (
+            lambda layer, x, order: (layer(x) - layer(x)[:, order]).abs().max()
+        ),
+        "Nothing is permuted: both sides are the same, whatever the layer.": (
+            lambda layer, x, order: (layer(x) - layer(x)).abs().max()
+        ),
+        "You permute the sequences of the batch, the first axis; the tokens are axis 1: `x[:, order]`.": (
+            lambda layer, x, order: (layer(x[order]) - layer(x)[order]).abs().max()
+        ),
+        "You permute the columns, the last axis; the tokens are axis 1: `x[:, order]`.": (
+            lambda layer, x, order: (layer(x[..., order]) - layer(x)[..., order]).abs().max()
+        ),
+        "One side is permuted and the other permuted back, or one of them twice: use `order` once on each side.": (
+            lambda layer, x, order: (layer(x[:, order]) - layer(x)[:, order.argsort()]).abs().max()
+        ),
+        "You return whether the sides are equal; return by how much they differ.": (
+            lambda layer, x, order: bool(_differences(layer, x, order).abs().max() < 1e-5)
+        ),
+        "You return all the differences; return the largest one.": (
+            lambda layer, x, order: _differences(layer, x, order).abs()
+        ),
+        "You return the mean difference; return the largest one.": (
+            lambda layer, x, order: _differences(layer, x, order).abs().mean()
+        ),
+        "You return the sum of the differences; return the largest one.": (
+            lambda layer, x, order: _differences(layer, x, order).abs().sum()
+        ),
+        "You return the norm of the differences; return the largest one.": (
+            lambda layer, x, order: _differences(layer, x, order).norm()
+        ),
+        "A large negative difference gets lost: take absolute values before the maximum.": (
+            lambda layer, x, order: _differences(layer, x, order).max()
+        ),
+    },
+)
+def equivariance_error(attempt):
+    """Computed token by token, for attention, which is equivariant, and for a layer that weighs places, which isn't."""
+    x = tensor(B, T, D)
+    attention, _ = _layer("Attention", D, H)
+    described, layer = _layer("Conv1d", T, T, 1)  # the tokens as its channels: a weight for each pair of places
+    error, weighed = attempt(attention, x, ORDER), attempt(described, x, ORDER)
+    yield holds(
+        not math.isnan(_number(error)),
+        "it returns a number",
+        "Return one number: the largest absolute difference.",
+        received=error,
+    )
+    yield holds(
+        abs(_number(error)) < 1e-4,
+        "for attention it is 0, up to rounding",
+        "For attention the two sides are equal: are the tokens on both sides in the same order?",
+        expected=0.0,
+        received=error,
+    )
+    expected = _largest(layer, x)
+    yield holds(
+        abs(_number(weighed) - expected) < 1e-4,
+        "for a layer that weighs places, it is the largest difference",
+        "For a layer that weighs places it is not the largest difference of the two sides.",
+        expected=expected,
+        received=weighed,
+        earns=1,
+    )
+    negative = Part("Conv1d", described.args, {name: -value for name, value in described.state.items()})
+    error = attempt(negative, x, ORDER)
+    yield holds(
+        abs(_number(error) - expected) < 1e-4,
+        "and the same with all signs turned",
+        "With all signs turned, the largest absolute difference is the same; yours is not. Where do you take `abs`?",
+        expected=expected,
+        received=error,
+    )
+
+
+def _largest(layer, x):
+    """The largest difference, one token after another."""
+    with torch.no_grad():
+        moved, result = layer(torch.stack([x[:, place] for place in ORDER], dim=1)), layer(x)
+        return max(float((moved[:, t] - result[:, place]).abs().max()) for t, place in enumerate(ORDER))
+
+
+# --- 4.2 position_angles ---------------------------------------------------------------------------------------------
+
+
+def _turning(exponents=lambda width: torch.arange(0, width, 2) / width, places=torch.arange):
+    """Angles with other exponents, or other places."""
+    return lambda tokens, width, base=10000: places(tokens)[:, None] / base ** exponents(width)
+
+
+@exercise(
+    points=2,
+    mistakes={
+        "Your exponents are i / width; they are 2i / width: the even numbers 0, 2, 4, ... over the width.": (
+            _turning(lambda width: torch.arange(width // 2) / width)
+        ),
+        "Your exponents are 4i / width: `torch.arange(0, width, 2)` already holds the 2i.": (
+            _turning(lambda width: 2 * torch.arange(0, width, 2) / width)
+        ),
+        "Your exponents go up to 1, where the last hand turns by exactly 1 / base; 2i / width stays below 1.": (
+            _turning(lambda width: torch.arange(width // 2) / max(width // 2 - 1, 1))
+        ),
+        "All your hands turn equally fast: `//` rounds every exponent down to 0; divide with `/`.": (
+            _turning(lambda width: torch.arange(0, width, 2) // width)
+        ),
+        "You make a hand for each column; two columns share a hand, so only even numbers stand over the width.": (
+            _turning(lambda width: torch.arange(width) / width)
+        ),
+        "You make a hand for each column, in pairs of equal ones; one of each pair is enough here.": (
+            _turning(lambda width: torch.arange(0, width, 2).repeat_interleave(2) / width)
+        ),
+        "Your hands come slowest first; hand 0 is the fast one, with the power base⁰ = 1.": (
+            _turning(lambda width: torch.arange(0, width, 2).flip(0) / width)
+        ),
+        "Your places start at 1; the first place is 0, where no hand has turned yet.": (
+            _turning(places=lambda tokens: torch.arange(1, tokens + 1))
+        ),
+        "You divide the places by their number; a hand turns by the same angle in every row, however long.": (
+            _turning(places=lambda tokens: torch.arange(tokens) / tokens)
+        ),
+        "You count in whole turns, times 2π; the formula gives radians as it is.": (
+            _turning(places=lambda tokens: 2 * math.pi * torch.arange(tokens))
+        ),
+        "Later hands turn faster in yours: divide by the powers (or give them a minus, not both).": (
+            lambda tokens, width, base=10000: (
+                torch.arange(tokens)[:, None] * base ** (torch.arange(0, width, 2) / width)
+            )
+        ),
+        "Only the exponent is divided by the width: put 2i / width in brackets, as ** binds more tightly than /.": (
+            lambda tokens, width, base=10000: (
+                torch.arange(tokens)[:, None] / (float(base) ** torch.arange(0, width, 2) / width)
+            )
+        ),
+        "Your table lies on its side: places are the rows, hands the columns.": (
+            lambda tokens, width, base=10000: _turning()(tokens, width, base).T
+        ),
+        "The `base` that is passed in has no effect: 10000 is only its default.": (
+            lambda tokens, width, base=10000: _turning()(tokens, width)
+        ),
+        "You return sines; here the angles themselves are wanted.": (
+            lambda tokens, width, base=10000: _turning()(tokens, width, base).sin()
+        ),
+        "You return the angles of one place only; make a row for each place from 0 to T - 1.": (
+            lambda tokens, width, base=10000: tokens / base ** (torch.arange(0, width, 2) / width)
+        ),
+    },
+)
+def position_angles(attempt):
+    """Vaswani et al. 2017, section 3.5: the argument of sine and cosine, in a plain loop."""
+    tokens, width = 7, 6
+    angles = attempt(tokens, width)
+    yield shaped(angles, T=tokens, hands=width // 2, hint="A row for each place, a column for each hand.")
+    yield holds(
+        not angles[0].any(),
+        "at place 0 no hand has turned",
+        "At place 0 all angles must be 0.",
+        received=angles[0],
+    )
+    steps = angles.diff(dim=0)
+    yield holds(
+        torch.allclose(steps, steps[:1].expand_as(steps), rtol=1e-3, atol=1e-6),
+        "from place to place a hand turns by the same angle",
+        "A hand must turn by the same angle from each place to the next.",
+        received=steps,
+    )
+    yield close(
+        angles[:, 0],
+        torch.arange(float(tokens)),
+        "hand 0 turns by 1 radian a place",
+        "Hand 0 must turn by 1 radian a place: base⁰ is 1.",
+    )
+    yield close(
+        angles,
+        _angles(tokens, width),
+        "hand i turns by 1 / base^(2i / width)",
+        "Hand 0 is right, but the others do not turn by 1 / base^(2i / width) a place.",
+        earns=1,
+        tolerance=1e-5,
+    )
+    by_hand = torch.tensor([[0.0, 0.0], [1.0, 0.1], [2.0, 0.2]])  # 100^(2/4) is 10
+    yield close(
+        attempt(3, 4, base=100),
+        by_hand,
+        "with width 4 and base 100, hand 1 turns by 1/10 a place",
+        "With width 4 and base 100, hand 1 must turn by 1/10 a place: does `base` have an effect?",
+    )
+    yield close(
+        attempt(3000, 2)[-1:],
+        torch.tensor([[2999.0]]),
+        "width 2 has one hand, and thousands of places are no problem",
+        "For width 2 and 3000 places the last angle must be 2999.",
+    )
+
+
+# --- 4.3 sinusoidal_positions ----------------------------------------------------------------------------------------
+
+
+def _alternating(first, second):
+    return torch.stack([first, second], dim=-1).flatten(1)
+
+
+def _sinusoids(tokens, d_model):
+    """Entry by entry, the formula."""
+    waves = torch.zeros(tokens, d_model)
+    for place in range(tokens):
+        for i in range(d_model // 2):
+            angle = place / 10000 ** (2 * i / d_model)
+            waves[place, 2 * i], waves[place, 2 * i + 1] = math.sin(angle), math.cos(angle)
+    return waves
+
+
+def _each_column_its_own_angle(tokens, d_model):
+    angles = torch.arange(tokens)[:, None] / 10000 ** (torch.arange(d_model) / d_model)
+    return _alternating(angles[:, 0::2].sin(), angles[:, 1::2].cos())
+
+
+def _waves(make):
+    """Sinusoids made of the right angles in a wrong way."""
+    return lambda tokens, d_model: make(_angles(tokens, d_model))
+
+
+@exercise(
+    points=2,
+    uses=("position_angles",),
+    mistakes={
+        "All your sines come first, then all cosines; they alternate: column 2i is a sine, column 2i + 1 its cosine.": (
+            _waves(lambda angles: torch.cat([angles.sin(), angles.cos()], dim=1))
+        ),
+        "Sine and cosine have changed places: the sine comes first, in the even columns.": (
+            _waves(lambda angles: _alternating(angles.cos(), angles.sin()))
+        ),
+        "All your columns are sines; the odd ones are cosines.": (
+            _waves(lambda angles: _alternating(angles.sin(), angles.sin()))
+        ),
+        "You return sines only, half of the columns; the cosines stand between them.": _waves(torch.sin),
+        "The sine and the cosine of a pair have different angles in yours; both belong to the same hand.": (
+            _each_column_its_own_angle
+        ),
+        "You add sine and cosine up; they stand side by side.": _waves(lambda angles: angles.sin() + angles.cos()),
+        "Sines and cosines are still an axis of their own; flatten the pairs into the columns.": (
+            _waves(lambda angles: torch.stack([angles.sin(), angles.cos()], dim=-1))
+        ),
+        "Your cosines stand below the sines, as more places; they stand beside them, as columns.": (
+            _waves(lambda angles: torch.cat([angles.sin(), angles.cos()]))
+        ),
+        "The shape is right, but a `reshape` puts numbers of several places into one row: stack along a new last axis, "
+        "then flatten.": (
+            _waves(lambda angles: torch.stack([angles.sin(), angles.cos()]).reshape(len(angles), -1))
+        ),
+        "You give the angles an axis for the batch: (T, D) fits every batch.": (
+            _waves(lambda angles: _alternating(angles.sin(), angles.cos())[None])
+        ),
+        "You return the angles themselves; take their sines and cosines.": (
+            _waves(lambda angles: _alternating(angles, angles))
+        ),
+        "You ask `position_angles` for half the width; it makes width / 2 hands by itself.": (
+            lambda tokens, d_model: _waves(lambda a: _alternating(a.sin(), a.cos()))(tokens, d_model // 2)
+        ),
+    },
+)  # fmt: skip
+def sinusoidal_positions(attempt):
+    """Vaswani et al. 2017, section 3.5, entry by entry."""
+    tokens, width = 7, 8
+    waves = attempt(tokens, width)
+    yield shaped(waves, T=tokens, D=width)
+    pairs = waves.unflatten(1, (-1, 2))
+    yield holds(
+        torch.allclose(pairs.square().sum(-1), torch.ones(tokens, width // 2), atol=1e-4),
+        "in each pair of columns the squares add up to 1",
+        "In columns 2i and 2i + 1 stand the sine and the cosine of one angle, so their squares must add up to 1.",
+        received=pairs.square().sum(-1),
+    )
+    yield close(
+        waves[:1],
+        torch.tensor([[0.0, 1.0] * (width // 2)]),
+        "place 0 is 0, 1, 0, 1, ...",
+        "At place 0 all angles are 0: the sines are 0, the cosines 1, in turn.",
+    )
+    yield close(
+        waves,
+        _sinusoids(tokens, width),
+        "columns 2i and 2i + 1 are sine and cosine of hand i",
+        "Place 0 is right, but others are not: are sine and cosine of the right hand and the right place?",
+        earns=1,
+    )
+    longer, wider = attempt(90, 6), _sinusoids(90, 6)
+    yield close(longer, wider, "right for 90 places and width 6 too", "It is wrong for 90 places and width 6.")
+    products = longer @ longer.T
+    diagonals = [products.diagonal(distance) for distance in range(90)]
+    yield holds(
+        all(diagonal.max() - diagonal.min() < 1e-3 for diagonal in diagonals),
+        "dot products depend on the distance of two places alone",
+        "The dot product of two places must depend on their distance alone.",
+    )
+
+
+# --- 4.4 Embeddings --------------------------------------------------------------------------------------------------
+
+V, MOST, WIDTH = 11, 7, 6  # tokens in the vocabulary, places, columns
+TOKENS = torch.tensor([[3, 9, 3, 10, 0], [3, 1, 7, 9, 9]])
+
+
+def _places(tokens):
+    return torch.arange(tokens.shape[1])
+
+
+def _refuse(model, tokens):
+    if tokens.shape[1] > model.position.num_embeddings:
+        raise ValueError("too many tokens")
+    return tokens
+
+
+def _sum(model, tokens):
+    return model.token(tokens) + model.position(_places(tokens))
+
+
+def _embeddings(vectors=_sum, limit=_refuse, normed=lambda model, x: model.norm(x), draw=True, extra=0, scale=None):
+    """Embeddings that are wrong in one thing."""
+
+    class Embeddings(nn.Module):
+        def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+            super().__init__()
+            self.token = nn.Embedding(vocab_size, d_model)
+            self.position = nn.Embedding(max_tokens + extra, d_model)
+            self.norm = nn.Identity() if norm is None else norm
+            for table in (self.token, self.position) if draw else ():
+                nn.init.normal_(table.weight, std=std if scale is None else scale(std, d_model))
+
+        def forward(self, tokens):
+            return normed(self, vectors(self, limit(self, tokens)))
+
+    return Embeddings
+
+
+class _Swapped(_embeddings()):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__(max_tokens, d_model, vocab_size, std, norm)
+
+
+class _OnItsSide(_embeddings()):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__(vocab_size, d_model, max_tokens, std, norm)
+        self.token, self.position = nn.Embedding(d_model, vocab_size), nn.Embedding(d_model, max_tokens)
+
+
+class _BareParameter(_embeddings()):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__(vocab_size, d_model, max_tokens, std, norm)
+        self.position = nn.Parameter(torch.randn(max_tokens, d_model) * std)
+
+
+class _LinearToken(_embeddings()):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__(vocab_size, d_model, max_tokens, std, norm)
+        self.token = nn.Linear(vocab_size, d_model)
+
+
+class _NoPositionTable(nn.Module):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__()
+        self.token = nn.Embedding(vocab_size, d_model)
+
+
+class _WithoutInit(nn.Module):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        self.token = nn.Embedding(vocab_size, d_model)
+
+
+class _OnlyTokensDrawn(_embeddings()):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__(vocab_size, d_model, max_tokens, 1.0, norm)
+        nn.init.normal_(self.token.weight, std=std)
+
+
+NOT_STD = "The first weights of both tables must be drawn with spread `std`; `nn.Embedding` draws them with spread 1."
+DETACHED = "Only numbers are left of a table: `.data`, `detach()` or `no_grad` keeps it from learning."
+
+
+@exercise(
+    points=3,
+    mistakes={
+        "You take the number of the sequence in the batch for the place: all tokens of a sentence get the same vector. "
+        "Places run along axis 1.": _embeddings(
+            lambda model, tokens: model.token(tokens) + model.position(torch.arange(len(tokens)))[:, None]
+        ),
+        "Your places are counted along the batch, `tokens.shape[0]`; they run along axis 1, 0 to T - 1.": _embeddings(
+            lambda model, tokens: model.token(tokens) + model.position(torch.arange(len(tokens)))
+        ),
+        "Your `__init__` does not call `super().__init__()` first; without it a module holds no tables.": _WithoutInit,
+        "The sizes are mixed up: `token` has a row for each word of the vocabulary, `position` for each place.": (
+            _Swapped
+        ),
+        "Rows and columns are mixed up: `nn.Embedding(rows, columns)`, and a row is d_model wide.": _OnItsSide,
+        "Your `position` is a bare parameter; make it an `nn.Embedding`, so that its weights are `position.weight`.": (
+            _BareParameter
+        ),
+        "Your `token` is a linear layer, which multiplies; `nn.Embedding` looks rows up by number.": _LinearToken,
+        "There is no table for the places: `position`, an `nn.Embedding` with max_tokens rows.": _NoPositionTable,
+        "The places are not added: a token's vector is the same wherever it stands.": _embeddings(
+            lambda model, tokens: model.token(tokens)
+        ),
+        "The tokens are not added: all you return is where they stand.": _embeddings(
+            lambda model, tokens: model.position(_places(tokens)).expand(len(tokens), -1, -1)
+        ),
+        "You look `tokens` up in the table of the places: its rows are for 0 to T - 1.": _embeddings(
+            lambda model, tokens: model.token(tokens) + model.position(tokens)
+        ),
+        "You add the vectors of all places, without asking which there are: take the first T.": _embeddings(
+            lambda model, tokens: model.token(tokens) + model.position.weight
+        ),
+        "Your places start at 1; the first row of `position` is row 0.": _embeddings(
+            lambda model, tokens: model.token(tokens) + model.position((_places(tokens) + 1) % MOST)
+        ),
+        "You add the same place to every token, the number of tokens; each has its own, 0 to T - 1.": _embeddings(
+            lambda model, tokens: model.token(tokens) + model.position(torch.tensor(tokens.shape[1] - 1))
+        ),
+        "You take the last places of the table; the first token has place 0.": _embeddings(
+            lambda model, tokens: model.token(tokens) + model.position.weight[-tokens.shape[1] :]
+        ),
+        "You count the places backwards; the first token has place 0.": _embeddings(
+            lambda model, tokens: model.token(tokens) + model.position(_places(tokens).flip(0))
+        ),
+        "You put token and place side by side; they are added, and the width stays D.": _embeddings(
+            lambda model, tokens: torch.cat(
+                [model.token(tokens), model.position(_places(tokens)).expand(*tokens.shape, -1)], dim=-1
+            )
+        ),
+        "You multiply token and place; they are added.": _embeddings(
+            lambda model, tokens: model.token(tokens) * model.position(_places(tokens))
+        ),
+        "You take the mean of token and place; it is their sum.": _embeddings(
+            lambda model, tokens: _sum(model, tokens) / 2
+        ),
+        "You multiply the tokens by √D, as Vaswani et al. do (section 3.4); BERT doesn't.": _embeddings(
+            lambda model, tokens: model.token(tokens) * WIDTH**0.5 + model.position(_places(tokens))
+        ),
+        "`norm` has no effect: apply it to the sum.": _embeddings(normed=lambda model, x: x),
+        "`norm` is applied to the tokens alone; it comes last, after the places are added.": _embeddings(
+            lambda model, tokens: model.norm(model.token(tokens)) + model.position(_places(tokens)),
+            normed=lambda model, x: x,
+        ),
+        "You norm tokens and places one by one; `norm` is applied once, to their sum.": _embeddings(
+            lambda model, tokens: model.norm(model.token(tokens)) + model.norm(model.position(_places(tokens))),
+            normed=lambda model, x: x,
+        ),
+        DETACHED: _embeddings(
+            lambda model, tokens: model.token(tokens) + model.position.weight.detach()[: tokens.shape[1]]
+        ),
+        "Too many tokens end in an IndexError, which tells nobody what to do; raise a ValueError before.": _embeddings(
+            limit=lambda model, tokens: tokens
+        ),
+        "Too many tokens are cut off without a word; raise a ValueError.": _embeddings(
+            limit=lambda model, tokens: tokens[:, :MOST]
+        ),
+        "Tokens beyond the last place get the last place's vector without a word; raise a ValueError.": _embeddings(
+            lambda model, tokens: model.token(tokens) + model.position(_places(tokens).clamp(max=MOST - 1)),
+            limit=lambda model, tokens: tokens,
+        ),
+        "Beyond the last place you start again at place 0 without a word; raise a ValueError.": _embeddings(
+            lambda model, tokens: model.token(tokens) + model.position(_places(tokens) % MOST),
+            limit=lambda model, tokens: tokens,
+        ),
+        "`std` has no effect: both tables keep the spread 1 that `nn.Embedding` gives them.": _embeddings(draw=False),
+        "Only the tokens are drawn with spread `std`; the places keep the spread 1.": _OnlyTokensDrawn,
+        "You draw with spread √`std`: `std` is a standard deviation already.": _embeddings(
+            scale=lambda std, d_model: std**0.5
+        ),
+    },
+)
+def Embeddings(attempt):
+    """Devlin et al. 2019, section 3, without segments: rows of two tables, by products with one-hot vectors."""
+    state = {"token.weight": tensor(V, WIDTH), "position.weight": tensor(MOST, WIDTH)}
+    model = attempt.build(V, WIDTH, MOST)
+    yield _tables(model, state)
+    result = model(TOKENS)
+    yield shaped(result, B=2, T=5, D=WIDTH)
+    yield holds(
+        not torch.allclose(result[0, 0], result[0, 2], atol=1e-4),
+        "a token at another place gets another vector",
+        "Token 3 gets the same vector at places 0 and 2 of a sentence: is the place added?",
+        received=result[0, [0, 2]],
+    )
+    yield holds(
+        torch.allclose(result[0, 0], result[1, 0], atol=1e-4),
+        "a token at the same place of another sequence gets the same one",
+        "Token 3 at place 0 gets different vectors in two sequences: count places along axis 1, in every sequence.",
+        received=result[:, 0],
+    )
+    yield close(
+        result,
+        _looked_up(state, TOKENS),
+        "a vector is that of the token plus that of its place",
+        "The vectors are not token plus place: row tokens[b, t] of `token`, plus row t of `position`.",
+        earns=1,
+    )
+    full = TOKENS[:1].repeat(1, 2)[:, :MOST]
+    yield close(
+        model(full),
+        _looked_up(state, full),
+        "max_tokens tokens just fit",
+        f"It goes wrong for {MOST} tokens, with {MOST} places: they just fit.",
+    )
+    norm = Part("LayerNorm", (WIDTH,), {"weight": tensor(WIDTH) + 2, "bias": tensor(WIDTH)})
+    with_norm = attempt.build(V, WIDTH, MOST, norm=norm)
+    with_norm.load(state)
+    yield close(
+        with_norm(TOKENS),
+        F.layer_norm(_looked_up(state, TOKENS), (WIDTH,), norm.state["weight"], norm.state["bias"]),
+        "a norm that is passed in is applied to the sum",
+        "With a norm passed in, the result is not norm(token + place).",
+        earns=1,
+    )
+    yield _refusal(model)
+    gradients = model.gradients(TOKENS)["parameters"]
+    yield holds(
+        all(gradients.get(name) is not None and gradients[name].any() for name in state),
+        "gradients reach both tables",
+        DETACHED,
+    )
+    for std in (0.5, 0.05):
+        weights = attempt.build(200, 16, 100, *[std] * (std == 0.5)).parameters()  # 0.05 is the default
+        spreads = [float(weights[name].std()) for name in state]  # of 1600 draws or more: 5 sigma are 9 %
+        yield holds(
+            all(abs(spread / std - 1) < 0.1 for spread in spreads),
+            f"first weights are drawn with spread {std}" + ("" if std == 0.5 else ", the default"),
+            NOT_STD,
+            expected=std,
+            received=spreads,
+        )
+
+
+def _tables(model, state):
+    """Puts the known weights in: the criterion that there are two tables of these names and sizes."""
+    sentence = f"`token` has {V} rows and `position` {MOST}, {WIDTH} wide"
+    unfit = model.load(state)
+    own = model.parameters() if unfit else {}
+    otherwise = f"It has no parameter {', '.join(unfit)}; its own are {', '.join(sorted(own)) or 'none'}."
+    for name in (name for name in unfit if name in own):
+        otherwise = f"`{name}` has shape {tuple(own[name].shape)} instead of {tuple(state[name].shape)}."
+    return holds(not unfit, sentence, otherwise)
+
+
+def _looked_up(state, tokens):
+    """Rows of the tables, by matrix products with one-hot vectors."""
+    places = torch.eye(MOST)[: tokens.shape[1]]
+    return F.one_hot(tokens, V).float() @ state["token.weight"] + places @ state["position.weight"]
+
+
+def _refusal(model):
+    """The criterion that too many tokens raise a ValueError."""
+    sentence = f"{MOST + 1} tokens are one too many: a ValueError"
+    try:
+        model(TOKENS.repeat(1, 2)[:, : MOST + 1])
+    except AttemptFailed as failed:
+        message = failed.reply.error.message if failed.reply.error else "something else"
+        otherwise = f"Too many tokens must raise a ValueError; yours raise {message}."
+        return holds(message.startswith("ValueError"), sentence, otherwise)
+    return holds(False, sentence, f"It takes {MOST + 1} tokens though it has {MOST} places: raise a ValueError.")
+
+
+# --- 4.5 rotate ------------------------------------------------------------------------------------------------------
+
+
+def _turn(x, angles):
+    """The pairs as complex numbers, times e^(i·angle)."""
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())
+    return torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles)).flatten(-2)
+
+
+def _turned(columns):
+    """Turns pairs by a wrong formula: `columns` makes the two new columns of a, b, cosine and sine."""
+
+    def rotate(x, angles):
+        new = columns(x[..., 0::2], x[..., 1::2], angles.cos(), angles.sin())
+        return torch.stack(new, dim=-1).flatten(-2)
+
+    return rotate
+
+
+def _turn_halves(x, angles):
+    a, b = x.chunk(2, dim=-1)
+    cosine, sine = angles.cos(), angles.sin()
+    return torch.cat([a * cosine - b * sine, a * sine + b * cosine], dim=-1)
+
+
+def _turn_mixed(x, angles):
+    a, b = x.chunk(2, dim=-1)
+    both = angles.repeat_interleave(2, dim=-1)
+    return x * both.cos() + torch.cat([-b, a], dim=-1) * both.sin()
+
+
+def _turn_laid_in_halves(x, angles):
+    a, b, cosine, sine = x[..., 0::2], x[..., 1::2], angles.cos(), angles.sin()
+    return torch.cat([a * cosine - b * sine, a * sine + b * cosine], dim=-1)
+
+
+def _turn_overwritten(x, angles):
+    result = x.clone()
+    a, b = result[..., 0::2], result[..., 1::2]
+    result[..., 0::2] = a * angles.cos() - b * angles.sin()
+    result[..., 1::2] = a * angles.sin() + b * angles.cos()
+    return result
+
+
+def _turn_in_place(x, angles):
+    turned = _turn(x, angles)
+    x[..., 0::2], x[..., 1::2] = turned[..., 0::2], turned[..., 1::2]
+    return x
+
+
+@exercise(
+    points=3,
+    mistakes={
+        "You pair column i with column i + K/2, as GPT-NeoX does; here, as in RoFormer, 2i and 2i + 1 are a pair.": (
+            _turn_halves
+        ),
+        "You turn the right pairs and lay the results out in two halves; they alternate, as in `x`: stack, then "
+        "flatten.": _turn_laid_in_halves,
+        "You mix two ways of pairing: the angles are repeated for neighbours, the columns swapped by halves.": (
+            _turn_mixed
+        ),
+        "You turn the other way: the minus belongs to the first formula.": _turned(
+            lambda a, b, cosine, sine: (a * cosine + b * sine, b * cosine - a * sine)
+        ),
+        "There is no minus in yours, so it doesn't turn: the first formula has one, before the sine.": _turned(
+            lambda a, b, cosine, sine: (a * cosine + b * sine, a * sine + b * cosine)
+        ),
+        "Both of your formulas have a minus; the second one has a plus.": _turned(
+            lambda a, b, cosine, sine: (a * cosine - b * sine, a * sine - b * cosine)
+        ),
+        "Your signs mirror the pair instead of turning it: the minus belongs to the first formula.": _turned(
+            lambda a, b, cosine, sine: (a * cosine + b * sine, a * sine - b * cosine)
+        ),
+        "Sine and cosine have changed places.": _turned(
+            lambda a, b, cosine, sine: (a * sine - b * cosine, a * cosine + b * sine)
+        ),
+        "You multiply by the cosine only: each new column is made of both old ones.": _turned(
+            lambda a, b, cosine, sine: (a * cosine, b * cosine)
+        ),
+        "You multiply one column by the cosine and the other by the sine: each new one is made of both.": _turned(
+            lambda a, b, cosine, sine: (a * cosine, b * sine)
+        ),
+        "Your second formula takes the first column after it was overwritten: keep both old columns until the end.": (
+            _turn_overwritten
+        ),
+        "You change `x` in place: the caller's tensor is not the same afterwards.": _turn_in_place,
+        "You add the angles to the columns; turning multiplies by sines and cosines.": (
+            lambda x, angles: x + angles.repeat_interleave(2, dim=-1)
+        ),
+        "You multiply by the angles themselves; take their sines and cosines.": (
+            lambda x, angles: x * angles.repeat_interleave(2, dim=-1)
+        ),
+        "You add sines and cosines to the columns; that is how sinusoids are used. Turning multiplies.": (
+            lambda x, angles: x + _alternating(angles.sin(), angles.cos())
+        ),
+        "The pairs are still an axis of their own; flatten them into the columns.": (
+            lambda x, angles: _turn(x, angles).unflatten(-1, (-1, 2))
+        ),
+        "You return the two new columns one by one; lay them out in turn, as in `x`.": (
+            lambda x, angles: (_turn(x, angles)[..., 0::2], _turn(x, angles)[..., 1::2])
+        ),
+        "Every token is turned by the angles of the first one; each has its own row of angles.": (
+            lambda x, angles: _turn(x, angles[:1].expand_as(angles))
+        ),
+    },
+)
+def rotate(attempt):
+    """Su et al. 2021, equations 13 and 15, as products of complex numbers."""
+    x, angles = tensor(B, H, T, K), tensor(T, K // 2, scale=2)
+    turned = attempt(x, angles)
+    yield shaped(turned, B=B, H=H, T=T, K=K)
+    yield holds(
+        torch.allclose(_norms(turned), _norms(x), atol=1e-4),
+        "each pair of neighbouring columns keeps its norm",
+        "Turning changes no lengths: columns 2i and 2i + 1 must keep the norm that they have in `x`.",
+        expected=_norms(x)[0, 0],
+        received=_norms(turned)[0, 0],
+    )
+    quarter = attempt(torch.tensor([[1.0, 0.0]]), torch.tensor([[math.pi / 2]]))
+    yield close(
+        quarter,
+        torch.tensor([[0.0, 1.0]]),
+        "a quarter turn makes (0, 1) of (1, 0)",
+        "A quarter turn, π/2, must make (0, 1) of (1, 0): which of the formulas has the minus?",
+    )
+    yield close(
+        turned,
+        _turn(x, angles),
+        "each pair of each token has turned by its angle",
+        "The norms are right, but the pairs have not turned by their angles: token t by row t, pair i by column i.",
+        earns=2,
+    )
+    strided = tensor(B, T, H, K).transpose(1, 2)
+    yield close(
+        attempt(strided, angles),
+        _turn(strided, angles),
+        "it works on heads that come from a transpose",
+        "It goes wrong for a transposed tensor: use operations that follow the axes, not the order in memory.",
+    )
+    yield close(
+        attempt(x[0, 0], angles),
+        _turn(x[0, 0], angles),
+        "and on (T, K) alone",
+        "It goes wrong for (T, K), without batch and heads: count the axes from the end.",
+    )
+
+
+def _norms(x):
+    return x.unflatten(-1, (-1, 2)).norm(dim=-1)
+
+
+# --- 4.6 rotary_attention --------------------------------------------------------------------------------------------
+
+
+def _split(x, heads):
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def _merge(x):
+    return x.transpose(1, 2).flatten(2)
+
+
+def _same(x):
+    return x
+
+
+def _by_places(x):
+    return _turn(x, _angles(x.shape[-2], x.shape[-1]))
+
+
+def _rotary(query=_by_places, key=_by_places, value=_same, result=_same, before=_same, merge=_merge, scale=None):
+    """Rotary attention with one of its steps replaced."""
+
+    def attend(q, k, v, heads):
+        q, k, v = (_split(x, heads) for x in (before(q), before(k), v))
+        width = None if scale is None else scale(q.shape[-1], heads)
+        return merge(result(F.scaled_dot_product_attention(query(q), key(k), value(v), scale=width)))
+
+    return attend
+
+
+def _angles_of_the_model(x):
+    return _turn(x, _angles(x.shape[-2], x.shape[-1] * x.shape[1])[:, : x.shape[-1] // 2])
+
+
+def _backwards(x):
+    return _turn(x, -_angles(x.shape[-2], x.shape[-1]))
+
+
+def _added(x):
+    angles = _angles(x.shape[-2], x.shape[-1])
+    return x + _alternating(angles.sin(), angles.cos())
+
+
+@exercise(
+    points=3,
+    uses=("position_angles", "rotate"),
+    mistakes={
+        "You turn the values too; they are handed on as they are.": _rotary(value=_by_places),
+        "This is plain attention, which doesn't see order: nothing is turned, or all tokens alike. The angles follow "
+        "the tokens, axis 2 of (B, H, T, K).": _rotary(_same, _same),
+        "You turn the queries only; the keys have places as well.": _rotary(key=_same),
+        "You turn the keys only; the queries have places as well.": _rotary(query=_same),
+        "Queries and keys turn in opposite directions, so scores depend on the sum of two places; turn both alike.": (
+            _rotary(key=_backwards)
+        ),
+        "You turn before the heads are split, so each head gets other clocks; split first, then turn K columns.": (
+            _rotary(_same, _same, before=_by_places)
+        ),
+        "Your clocks are as wide as the model; after the split ask for angles of K columns.": (
+            _rotary(_angles_of_the_model, _angles_of_the_model)
+        ),
+        "You turn the result as well; once the values are mixed, there is nothing left to turn.": (
+            _rotary(result=_by_places)
+        ),
+        "You turn the result; turn queries and keys, before they are compared.": (
+            _rotary(_same, _same, result=_by_places)
+        ),
+        "You turn queries and keys twice.": _rotary(
+            lambda x: _by_places(_by_places(x)), lambda x: _by_places(_by_places(x))
+        ),
+        "You add the sinusoids to queries and keys; rotary positions turn them.": _rotary(_added, _added),
+        "Your scores are not divided by √K.": _rotary(scale=lambda width, heads: 1.0),
+        "Your scores are divided by √D; a head is K = D / H wide: divide by √K.": (
+            _rotary(scale=lambda width, heads: (width * heads) ** -0.5)
+        ),
+        "You merge without swapping T and H back first: `merge_heads` does both.": (
+            _rotary(merge=lambda x: x.reshape(x.shape[0], x.shape[2], -1))
+        ),
+        "The heads are not merged: bring (B, H, T, K) back to (B, T, D).": _rotary(merge=_same),
+        "The heads are not split: each has clocks and a softmax of its own.": (
+            lambda q, k, v, heads: _rotary()(q, k, v, 1)
+        ),
+        "The places differ by one between queries and keys; both count from 0.": _rotary(
+            key=lambda x: _turn(x, _angles(x.shape[-2] + 1, x.shape[-1])[1:])
+        ),
+    },
+)
+def rotary_attention(attempt):
+    """Su et al. 2021, equation 16: PyTorch's attention between queries and keys turned as complex numbers."""
+    query, key, value = (tensor(B, T, D) for _ in range(3))
+    mixed = attempt(query, key, value, H)
+    yield shaped(mixed, B=B, T=T, D=D)
+    yield close(
+        attempt(torch.zeros_like(query), key, value, H),
+        value.mean(1, keepdim=True).expand(B, T, D),
+        "where all scores are equal, the result is the mean of the values",
+        "Queries of nothing but zeros make all scores equal, and the result must be the mean of the values: are the "
+        "values turned, or mixed up in splitting and merging?",
+    )
+    weights = _read_out(attempt)
+    yield holds(
+        not torch.allclose(weights, weights.mean(-1, keepdim=True).expand_as(weights), atol=1e-4),
+        "equal tokens at different places get different weights",
+        "One query and one key at every place: their weights are all the same, so the places have no effect.",
+        received=weights[0],
+    )
+    yield holds(
+        _depends_on_distance(weights),
+        "the scores of one query and one key depend on their distance alone",
+        "One query and one key at every place: their scores must be the same wherever the distance is.",
+        received=weights[0],
+    )
+    yield close(
+        mixed,
+        _rotary()(query, key, value, H),
+        "the result is attention between turned queries and keys",
+        "The result is not that of attention between turned queries and keys, with clocks of K columns in each head.",
+        earns=2,
+    )
+    for heads in (1, D // 2):
+        one = [x[:1] for x in (query, key, value)]
+        yield close(
+            attempt(*one, heads),
+            _rotary()(*one, heads),
+            f"right for {heads} head{'s' if heads > 1 else ''} and a batch of one too",
+            f"It goes wrong for a batch of one and heads={heads}.",
+        )
+
+
+def _read_out(attempt):
+    """The weights (H, K, K) between K places that hold the same query, and the same key; one-hot values show them."""
+    query, key = (tensor(1, 1, D).repeat(1, K, 1) for _ in range(2))
+    return _split(attempt(query, key, torch.eye(K).repeat(1, H)[None], H), H)[0]
+
+
+def _depends_on_distance(weights):
+    """Whether scores, known up to a number for each query, are the same along the diagonals."""
+    scores = weights.clamp(min=1e-30).log()
+    scores = scores - scores.diagonal(dim1=-2, dim2=-1)[..., None]
+    diagonals = [scores.diagonal(distance, -2, -1) for distance in range(1 - K, K)]
+    return all(bool((d.amax(-1) - d.amin(-1) < 1e-2).all()) for d in diagonals)

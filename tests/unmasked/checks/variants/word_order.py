@@ -1,0 +1,332 @@
+"""Right solutions of lesson 04, written in other ways than the lesson's own."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def error_by_gather(layer, x, order):
+    index = order[None, :, None].expand_as(x)
+    return torch.max(torch.abs(layer(x.gather(1, index)) - layer(x).gather(1, index)))
+
+
+def error_token_by_token(layer, x, order):
+    before = layer(torch.stack([x[:, place] for place in order.tolist()], dim=1))
+    after = layer(x)
+    return max(float((before[:, t] - after[:, place]).abs().max()) for t, place in enumerate(order.tolist()))
+
+
+def error_by_matrix(layer, x, order):
+    permutation = torch.eye(len(order))[order]
+    with torch.no_grad():
+        difference = layer(permutation @ x) - permutation @ layer(x)
+    return float(torch.linalg.vector_norm(difference, ord=math.inf))
+
+
+def error_permuted_back(layer, x, order):
+    back = order.argsort()
+    return (layer(x[:, order])[:, back] - layer(x)).abs().max().item()
+
+
+def angles_in_loops(tokens, width, base=10000):
+    table = torch.zeros(tokens, width // 2)
+    for place in range(tokens):
+        for hand in range(width // 2):
+            table[place, hand] = place / base ** (2 * hand / width)
+    return table
+
+
+def angles_by_outer(tokens, width, base=10000):
+    speeds = 1.0 / (base ** (torch.arange(0, width, 2).float() / width))
+    return torch.outer(torch.arange(tokens).float(), speeds)
+
+
+def angles_by_exp(tokens, width, base=10000):
+    speeds = torch.exp(torch.arange(0, width, 2) * (-math.log(base) / width))
+    return torch.arange(0, tokens).unsqueeze(1) * speeds
+
+
+def angles_by_einsum(tokens, width, base=10000.0):
+    i = torch.arange(width // 2, dtype=torch.float32)
+    return torch.einsum("t,i->ti", torch.arange(tokens, dtype=torch.float32), base ** (-2 * i / width))
+
+
+def waves_filled_in(tokens, d_model):
+    angles = angles_by_outer(tokens, d_model)
+    result = torch.zeros(tokens, d_model)
+    result[:, 0::2] = torch.sin(angles)
+    result[:, 1::2] = torch.cos(angles)
+    return result
+
+
+def waves_in_loops(tokens, d_model):
+    rows = []
+    for place in range(tokens):
+        row = []
+        for hand in range(d_model // 2):
+            angle = place / 10000 ** (2 * hand / d_model)
+            row += [math.sin(angle), math.cos(angle)]
+        rows.append(row)
+    return torch.tensor(rows)
+
+
+def waves_by_complex_numbers(tokens, d_model):
+    angles = angles_by_exp(tokens, d_model)
+    return torch.view_as_real(torch.polar(torch.ones_like(angles), math.pi / 2 - angles)).reshape(tokens, d_model)
+
+
+def waves_shifted(tokens, d_model):
+    """A cosine is a sine a quarter turn ahead."""
+    angles = angles_by_outer(tokens, d_model).repeat_interleave(2, dim=1)
+    return torch.sin(angles + torch.tensor([0.0, math.pi / 2]).repeat(d_model // 2))
+
+
+class SlicedPositions(nn.Module):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__()
+        self.norm = norm
+        self.max_tokens = max_tokens
+        self.position = nn.Embedding(max_tokens, d_model)
+        self.token = nn.Embedding(vocab_size, d_model)
+        self.position.weight.data.normal_(std=std)
+        self.token.weight.data.normal_(mean=0.0, std=std)
+
+    def forward(self, tokens):
+        if tokens.size(1) > self.max_tokens:
+            raise ValueError(f"at most {self.max_tokens} tokens")
+        x = self.token(tokens) + self.position.weight[: tokens.size(1)].unsqueeze(0)
+        return x if self.norm is None else self.norm(x)
+
+
+class PositionsForEachToken(nn.Module):
+    """Positions of the shape of the tokens, kept in a buffer; functional look-ups; dropout, off by default."""
+
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None, dropout=0.0):
+        super().__init__()
+        self.token = nn.Embedding.from_pretrained(torch.randn(vocab_size, d_model) * std, freeze=False)
+        self.position = nn.Embedding.from_pretrained(torch.randn(max_tokens, d_model) * std, freeze=False)
+        self.register_buffer("places", torch.arange(max_tokens))
+        self.norm = norm or (lambda x: x)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens):
+        batch, count = tokens.shape
+        if count > len(self.places):
+            raise ValueError("too long")
+        places = self.places[:count].expand(batch, count)
+        x = F.embedding(tokens, self.token.weight) + F.embedding(places, self.position.weight)
+        return self.dropout(self.norm(x))
+
+
+class TokenByToken(nn.Module):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__()
+        self.token, self.position = nn.Embedding(vocab_size, d_model), nn.Embedding(max_tokens, d_model)
+        for parameter in (self.token.weight, self.position.weight):
+            nn.init.trunc_normal_(parameter, std=std, a=-1e9, b=1e9)
+        self.last = nn.Sequential() if norm is None else norm
+
+    def forward(self, tokens):
+        try:
+            rows = [
+                torch.stack([self.token(token) + self.position(torch.tensor(t)) for t, token in enumerate(row)])
+                for row in tokens
+            ]
+        except IndexError as error:
+            raise ValueError("too many tokens, or an unknown one") from error
+        return self.last(torch.stack(rows))
+
+
+def rotate_by_complex_numbers(x, angles):
+    pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * torch.exp(1j * angles)).flatten(-2)
+
+
+def rotate_with_rotate_half(x, angles):
+    """The form of many libraries: x · cos + (x, its pairs swapped and one sign turned) · sin."""
+    both = angles.repeat_interleave(2, dim=-1)
+    swapped = torch.stack([-x[..., 1::2], x[..., 0::2]], dim=-1).reshape(x.shape)
+    return x * both.cos() + swapped * both.sin()
+
+
+def rotate_into_a_copy(x, angles):
+    result = torch.empty_like(x)
+    for i in range(angles.shape[-1]):
+        sine, cosine = torch.sin(angles[:, i]), torch.cos(angles[:, i])
+        result[..., 2 * i] = x[..., 2 * i] * cosine - x[..., 2 * i + 1] * sine
+        result[..., 2 * i + 1] = x[..., 2 * i] * sine + x[..., 2 * i + 1] * cosine
+    return result
+
+
+def rotate_by_matrices(x, angles):
+    sine, cosine = angles.sin(), angles.cos()
+    matrices = torch.stack([cosine, -sine, sine, cosine], dim=-1).unflatten(-1, (2, 2))  # T, K / 2, 2, 2
+    return torch.einsum("tkij,...tkj->...tki", matrices, x.unflatten(-1, (-1, 2))).flatten(-2)
+
+
+def attend_by_hand(query, key, value, heads):
+    batch, tokens, width = query.shape
+    k = width // heads
+    query, key, value = (x.view(batch, tokens, heads, k).permute(0, 2, 1, 3) for x in (query, key, value))
+    angles = angles_by_exp(tokens, k)
+    scores = rotate_by_matrices(query, angles) @ rotate_by_matrices(key, angles).mT / math.sqrt(k)
+    return (scores.softmax(dim=-1) @ value).permute(0, 2, 1, 3).reshape(batch, tokens, width)
+
+
+def attend_head_by_head(query, key, value, heads):
+    angles = angles_in_loops(query.shape[1], query.shape[2] // heads)
+    results = []
+    for q, k, v in zip(*(x.chunk(heads, dim=-1) for x in (query, key, value))):
+        results.append(F.scaled_dot_product_attention(rotate_into_a_copy(q, angles), rotate_into_a_copy(k, angles), v))
+    return torch.cat(results, dim=-1)
+
+
+def attend_with_angles_for_each_head(query, key, value, heads):
+    """Turns before the split, with the angles of one head repeated for all."""
+    angles = angles_by_outer(query.shape[1], query.shape[2] // heads).repeat(1, heads)
+    query, key = (rotate_with_rotate_half(x, angles) for x in (query, key))
+    query, key, value = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+
+
+def attend_from_other_places(query, key, value, heads):
+    """Places from 1: only distances matter."""
+    query, key, value = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
+    angles = angles_by_outer(query.shape[2] + 1, query.shape[3])[1:]
+    query, key = rotate_by_complex_numbers(query, angles), rotate_by_complex_numbers(key, angles)
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+
+
+VARIANTS = {
+    "equivariance_error": {
+        "gather": error_by_gather,
+        "token by token": error_token_by_token,
+        "permutation matrix": error_by_matrix,
+        "permuted back": error_permuted_back,
+    },
+    "position_angles": {
+        "loops": angles_in_loops,
+        "outer": angles_by_outer,
+        "exp and log": angles_by_exp,
+        "einsum": angles_by_einsum,
+    },
+    "sinusoidal_positions": {
+        "filled in": waves_filled_in,
+        "loops": waves_in_loops,
+        "complex numbers": waves_by_complex_numbers,
+        "shifted sines": waves_shifted,
+    },
+    "Embeddings": {
+        "sliced positions": SlicedPositions,
+        "a buffer of places": PositionsForEachToken,
+        "token by token": TokenByToken,
+    },
+    "rotate": {
+        "complex numbers": rotate_by_complex_numbers,
+        "swapped pairs": rotate_with_rotate_half,
+        "column by column": rotate_into_a_copy,
+        "matrices": rotate_by_matrices,
+    },
+    "rotary_attention": {
+        "softmax by hand": attend_by_hand,
+        "head by head": attend_head_by_head,
+        "turned before the split, with each head's angles": attend_with_angles_for_each_head,
+        "places from 1": attend_from_other_places,
+    },
+}
+
+
+def angles_of_columns_by_exp(tokens, width, base=10000):
+    return torch.arange(tokens).unsqueeze(1) * torch.exp(-torch.arange(width) * math.log(base) / width)
+
+
+def waves_by_cat(tokens, d_model):
+    angles = angles_by_outer(tokens, d_model)
+    return torch.concat((angles.sin(), angles.cos()), -1)
+
+
+def waves_of_a_loop_over_columns(tokens, d_model):
+    """The loop over columns that many tutorials have: the cosine's exponent is its own column's."""
+    result = torch.zeros(tokens, d_model)
+    for place in range(tokens):
+        for column in range(0, d_model, 2):
+            result[place, column] = math.sin(place / 10000 ** (column / d_model))
+            result[place, column + 1] = math.cos(place / 10000 ** ((column + 1) / d_model))
+    return result
+
+
+class BatchIndexAsPlace(SlicedPositions):
+    def forward(self, tokens):
+        places = torch.arange(tokens.size(0)).unsqueeze(1).expand_as(tokens)
+        return self.token(tokens) + self.position(places)
+
+
+class NoRefusal(SlicedPositions):
+    def forward(self, tokens):
+        x = self.token(tokens) + self.position(torch.arange(tokens.size(1)))
+        return x if self.norm is None else self.norm(x)
+
+
+class NormForgotten(SlicedPositions):
+    def forward(self, tokens):
+        if tokens.size(1) > self.max_tokens:
+            raise ValueError
+        return self.token(tokens) + self.position(torch.arange(tokens.size(1)))
+
+
+def rotate_half_with_neighbours(x, angles):
+    cosine, sine = (f(angles).repeat_interleave(2, -1) for f in (torch.cos, torch.sin))
+    half = x.shape[-1] // 2
+    return x * cosine + torch.cat((-x[..., half:], x[..., :half]), dim=-1) * sine
+
+
+def rotate_half_as_in_libraries(x, angles):
+    angles = torch.cat((angles, angles), dim=-1)
+    half = x.shape[-1] // 2
+    return x * angles.cos() + torch.cat((-x[..., half:], x[..., :half]), dim=-1) * angles.sin()
+
+
+def rotate_overwriting(x, angles):
+    x = x.clone()
+    x[..., ::2] = x[..., ::2] * torch.cos(angles) - x[..., 1::2] * torch.sin(angles)
+    x[..., 1::2] = x[..., ::2] * torch.sin(angles) + x[..., 1::2] * torch.cos(angles)
+    return x
+
+
+def attend_turned_too_early(query, key, value, heads):
+    angles = angles_by_outer(query.shape[1], query.shape[2])
+    query, key = rotate_by_matrices(query, angles), rotate_by_matrices(key, angles)
+    query, key, value = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+
+
+def attend_with_turned_values(query, key, value, heads):
+    query, key, value = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
+    angles = angles_by_outer(*query.shape[2:])
+    query, key, value = (rotate_by_matrices(x, angles) for x in (query, key, value))
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+
+
+REWRITTEN_MISTAKES = {
+    "position_angles": {"hand for each column": angles_of_columns_by_exp},
+    "sinusoidal_positions": {
+        "All your sines come first": waves_by_cat,
+        "have different angles": waves_of_a_loop_over_columns,
+    },
+    "Embeddings": {
+        "number of the sequence in the batch": BatchIndexAsPlace,
+        "IndexError": NoRefusal,
+        "`norm` has no effect": NormForgotten,
+    },
+    "rotate": {
+        "two ways of pairing": rotate_half_with_neighbours,
+        "GPT-NeoX": rotate_half_as_in_libraries,
+        "after it was overwritten": rotate_overwriting,
+    },
+    "rotary_attention": {
+        "before the heads are split": attend_turned_too_early,
+        "turn the values too": attend_with_turned_values,
+    },
+}
