@@ -213,8 +213,8 @@ with once_done("exercise 0.4"):
     print(f"64 sequences and 8 matrices, on this CPU: {factor:.0f} times faster than a loop")
 
 # %% [markdown]
-# Nearly all the work in a transformer is such products, which is why the course has so few loops, and why a device that
-# multiplies matrices fast matters.
+# A transformer's work is nearly all such products (lesson 03 counts them). So the course has few loops, and it matters
+# how fast a device multiplies matrices.
 #
 # ## The device
 #
@@ -232,7 +232,7 @@ with once_done("exercise 0.4"):
 
 # %% exercise="choose_device"
 def choose_device(has_cuda, has_mps):
-    """The name of the best device there is.  bool, bool -> "cuda", "mps" or "cpu" """
+    """The name of the best device there is.  bool, bool -> str"""
     ### BEGIN SOLUTION
     if has_cuda:
         return "cuda"
@@ -255,23 +255,23 @@ with once_done("exercise 0.5"):
     print("chosen:", device, torch.cuda.get_device_name() if device.type == "cuda" else "")
 
 # %% [markdown]
-# Now the same product on each of them: how long it takes, and whether the numbers are the same. (The CPU alone will do
-# for this course; a GPU makes the training in lesson 07 larger.)
+# Now the same product on each of them: how long it takes, and how far its numbers are from those computed with more
+# digits. (The CPU alone will do for this course.)
 
 # %% tags=["varies"]
 tokens, matrices = torch.randn(16, 256, 512), torch.randn(8, 512, 64)
 with once_done("exercise 0.4"):
-    results, milliseconds = {}, {}
+    exact, milliseconds = batched_products(tokens.double(), matrices.double()), {}  # in 64 bits, about 16 digits
     for name in (name for name in there if there[name]):
         on_device = tokens.to(name), matrices.to(name)
-        results[name] = batched_products(*on_device).cpu()
+        error = (batched_products(*on_device).cpu() - exact).abs().max()
         milliseconds[name] = pictures.times_of(batched_products, *on_device)
-        print(f"{name:4}: differs from the CPU by at most {(results[name] - results['cpu']).abs().max():.1e}")
+        print(f"{name:4} differs from the 64-bit result by at most {error:.0e}, where numbers go up to {exact.max():.0f}")
     pictures.devices(milliseconds)
 
 # %% [markdown]
-# Two devices rarely agree to the last digit, and neither is wrong: both round after every addition, and they add in
-# different orders. That needs no second device. Add the same three numbers from the left, and from the right:
+# No device is right to the last digit, and two rarely agree: each rounds after every addition, and they add in different
+# orders. That needs no second device. Add the same three numbers from the left, and from the right:
 
 # %%
 left, right = (0.1 + 0.2) + 0.3, 0.1 + (0.2 + 0.3)

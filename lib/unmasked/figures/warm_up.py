@@ -1,6 +1,7 @@
 """The figures of lesson 00, and the small measurements they draw."""
 
 import matplotlib.pyplot as plt
+import numpy
 import torch
 from torch.utils.benchmark import Timer
 
@@ -11,7 +12,9 @@ def axis_numbers(x):
     """Draw a tensor (B, T, D) as B tables, with the name of each axis where it runs."""
     figure, panels = axes(len(x), height=2.1)
     for number, (ax, matrix) in enumerate(zip(panels, x)):
-        heatmap(ax, matrix, title=f"sequence {number} (axis 0, B)")
+        heatmap(ax, matrix, title=f"sequence {number} (axis 0, B)", numbers=False, lowest=-2 * x.max(), highest=x.max())
+        for (t, d), value in numpy.ndenumerate(matrix.numpy()):
+            ax.text(d, t, f"{value:g}", ha="center", va="center")
         ax.set(xlabel="number (axis 2, D)", ylabel="token (axis 1, T)")
     show(figure, f"A tensor of shape {tuple(x.shape)} as {len(x)} tables: a row for each token, a column for each of "
                  "its numbers.")  # fmt: skip
@@ -20,7 +23,7 @@ def axis_numbers(x):
 def broadcasting(a, b):
     """A picture of how two shapes of at most two axes are added: what is stretched, or why they don't fit."""
     try:
-        result = torch.broadcast_shapes(a, b)
+        result = tuple(torch.broadcast_shapes(a, b))
     except RuntimeError:
         result = None
     figure, panels = axes(3, width=8.6, height=2.5)
@@ -68,8 +71,8 @@ def overflow(shifts, naive, stable):
     ax.annotate(f" NaN from {lost} on", (lost, 0.25))
     ax.set(xlabel="added to all scores", ylabel="largest weight", ylim=(0, 1))
     ax.legend()
-    show(figure, f"The largest weight against what is added to all scores. The formula as written gives NaN from {lost} "
-                 "on; yours stays the same.")  # fmt: skip
+    show(figure, "The largest weight against what is added to all scores. "
+                 f"The formula as written gives NaN from {lost} on; yours stays the same.")  # fmt: skip
 
 
 def two_means(x, key_padding_mask, plain, masked):
@@ -84,7 +87,7 @@ def two_means(x, key_padding_mask, plain, masked):
         ax.scatter(*masked[number], color=ORANGE, marker="*", s=110, label="your mean")
         ax.set(title=f"sequence {number}", xlabel="first number", ylabel="second number")
     panels[-1].legend(loc="upper left", bbox_to_anchor=(1, 1))
-    show(figure, "Tokens as points. The plain mean is drawn towards the padding at (0, 0); yours lies among the tokens.")
+    show(figure, "Tokens as points. The plain mean is drawn towards the padding at (0, 0); yours is among the tokens.")
 
 
 def products_in_a_loop(x, matrices):
@@ -119,7 +122,7 @@ def race(function, batches=(4, 16, 64)):
 
 def devices(milliseconds):
     """Draw the time of one large product on each device, as bars."""
-    figure, ax = axes(width=5.2, height=0.7 + 0.5 * len(milliseconds))
+    figure, ax = axes(width=5.2, height=0.9 + 0.4 * len(milliseconds))
     names = list(milliseconds)
     bars = ax.barh(names, list(milliseconds.values()), color=BLUE, height=0.5)
     ax.bar_label(bars, [f"{time:.1f} ms" for time in milliseconds.values()], padding=4)
