@@ -45,7 +45,7 @@ def collect(course, lesson, download, pattern=None, update=False):
         require_success(capture_log(application), f"collect {lesson.name}")
     extractor, collector = application.extractor_plugin_inst, application.collector_plugin_inst
     students = {each["student_id"]: path for path, each in collector.collected.items()}
-    return Collected(students, collector.mended, extractor.aside | collector.aside, collector.unchanged)
+    return Collected(students, collector.mended, collector.aside | extractor.aside, collector.unchanged)
 
 
 def collect_from_exchange(course, lesson):

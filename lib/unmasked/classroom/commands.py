@@ -98,11 +98,44 @@ def collect(
         return
     collected = collect(course, lesson, download, pattern, update)
     for path, what in sorted((collected.mended | collected.aside).items()):
-        typer.echo(f"{path} {what}.")
+        typer.echo(f"{path.relative_to(course.root)} {what}.")
     typer.echo(
         f"{_count(collected.students, 'notebook')} collected, {len(collected.unchanged)} were collected before, "
         f"{_count(collected.aside, 'file')} not collected."
     )
+
+
+@app.command()
+def grade(
+    lesson: LessonName,
+    course: CoursePath = None,
+    student: Annotated[list[str] | None, typer.Option(help="Only this one; may be given more than once.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="How many submissions to judge at the same time.")] = 1,
+    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A Dask cluster to judge on.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the checks' random inputs, to repeat an earlier run.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Those too that have not changed since.")] = False,
+    without_cage: Annotated[
+        bool, typer.Option("--without-cage", help="Run submissions with your rights, where there is no cage.")
+    ] = False,
+):
+    """Grade what was collected and is new. Submissions run in a cage; stopped at any moment, it goes on from there.
+
+    Exit status: 0 if all is graded, 3 if a human should look at some of it, 1 if something went wrong.
+    """
+    from unmasked.classroom.course import Course
+    from unmasked.classroom.run import grade_class, terms_of
+
+    lesson, course = find_lesson(lesson), Course.find(course)
+    terms = terms_of(course, lesson, seed, walls=not without_cage)
+    outcome = grade_class(course, lesson, terms, student, again, workers, scheduler)
+    for name, sentences in outcome.to_look_at.items():
+        typer.echo(f"Look at {name}: {' '.join(sentences)}")
+    typer.echo(
+        f"{_count(outcome.graded, 'submission')} graded, {len(outcome.unchanged)} were graded before, "
+        f"{len(outcome.to_look_at)} to look at."
+    )
+    if outcome.to_look_at:
+        raise typer.Exit(3)
 
 
 @app.command()

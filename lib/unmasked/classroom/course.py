@@ -110,7 +110,8 @@ def require_success(outcome, attempted):
 
 def _application(root):
     """An nbgrader command that has read its configuration, as if it were started in `root`."""
-    application = NbGrader(load_cwd_config=False, raise_config_file_errors=True, log_level="ERROR")
+    application = NbGrader(raise_config_file_errors=True, log_level="ERROR")
+    application.load_cwd_config = False
     try:
         application.initialize([], root=str(root))
     except (Exception, SystemExit) as error:  # a configuration is a program: it may raise anything
