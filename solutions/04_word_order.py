@@ -5,7 +5,7 @@
 # say where they stand.
 #
 # **At the end you will have built** three ways to say it: sinusoids, as in the first transformer; learned positions, as
-# in BERT; and rotary positions, as in most models of today. You will have measured what each can do and what it can't.
+# in BERT; and rotary positions, as in Llama. You will have measured what each can do and what it can't.
 # `Embeddings` from this lesson is the bottom of every model that you build later. It takes about 60 minutes.
 
 # %%
@@ -31,7 +31,7 @@ torch.set_num_threads(1)  # the models are small: a second thread would mostly w
 
 # %%
 attention = MultiHeadAttention(8, 2)
-dog, bites, man = torch.randn(3, 8)
+dog, bites, man = 3 * torch.randn(3, 8)
 sentences = {"dog bites man": torch.stack([dog, bites, man]), "man bites dog": torch.stack([man, bites, dog])}
 results = {words: attention(x[None])[0].detach() for words, x in sentences.items()}
 pictures.two_orders(results)
@@ -65,7 +65,7 @@ checks.equivariance_error(equivariance_error)
 
 # %% [markdown]
 # Who sees order? A convolution weighs the token before and the one after differently; a recurrent net reads from left
-# to right. Attention, with or without a linear layer after it, does neither:
+# to right. A linear layer looks at each token alone. Attention looks at all of them, and still is blind to order:
 
 # %%
 convolution, recurrent = nn.Conv1d(32, 32, 3, padding=1), nn.GRU(32, 32, batch_first=True)
@@ -250,8 +250,8 @@ with once_done("exercise 4.2"):
     widgets.clocks(position_angles)
 
 # %% [markdown]
-# With base 10 all hands are fast, and far places look alike again: the hands fall back into step. With a million, the
-# slow hands hardly move.
+# Base 10: all hands are fast and soon back in step, so places 44 apart have more in common (3.5) than places 3 apart
+# (1.7). Base a million: most hands hardly move, and even far places never fall below 2.9 of 8.
 #
 # Add the sinusoids to the vectors of the words, and ask again who bit:
 
@@ -314,7 +314,7 @@ class Embeddings(nn.Module):
 checks.Embeddings(Embeddings)
 
 # %% [markdown]
-# With places for 32 words, trained on rows of eight. What do the places have in common, before and after?
+# Give it places for 32 words and train it, as before, on rows of eight. How far does training move each place?
 
 # %% tags=["varies", "nbval-ignore-output"]
 with once_done("exercise 4.4"):
@@ -369,7 +369,7 @@ checks.rotate(rotate)
 
 # %% [markdown]
 # Norms stay: turning is no stretching. What of scores? Take one query and one key, put each at every place in each of
-# the three ways, and draw the scores. A diagonal is one distance.
+# the three ways, and draw the scores. A diagonal is one distance. (Learned positions begin as random ones.)
 
 # %%
 with once_done("exercises 4.2 to 4.5"):
@@ -377,15 +377,15 @@ with once_done("exercises 4.2 to 4.5"):
     query, key = torch.randn(2, 32).unsqueeze(1).expand(2, 24, 32)
     print("norms stay:", torch.allclose(rotate(query, angles).norm(dim=-1), query.norm(dim=-1)))
     scores = {
-        "learned, added": (query + places) @ (key + places).T,
+        "random, added": (query + places) @ (key + places).T,
         "sinusoids, added": (query + waves) @ (key + waves).T,
         "rotary": rotate(query, angles) @ rotate(key, angles).T,
     }
     pictures.by_places(scores)
 
 # %% [markdown]
-# Only the rotary scores are the same along every diagonal: two turned vectors meet at the difference of their angles,
-# $(t - s)\,\theta_i$.
+# Only the rotary scores are the same along every diagonal: two turned vectors meet at the difference of their angles.
+# Which distance scores highest is up to query and key, so it can be learned.
 #
 # Sinusoids and rotation are the same clocks. Turn the sinusoids of all places by the angles of place 3, and you get the
 # sinusoids of three places before (a pair is sine first, so its hand runs the other way):
@@ -437,10 +437,19 @@ with once_done("exercises 4.2, 4.5 and 4.6"):
     pictures.accuracies(curves)
 
 # %% [markdown]
+# All three learn who bit. So they see order, which your measurement confirms:
+
+# %%
+with once_done("exercise 4.1"):
+    rows, order = rows_of_words(batch=2, tokens=8)[0], torch.tensor([3, 0, 5, 4, 1, 2, 7, 6])
+    for kind, model in models.items():
+        below = nn.Sequential(model.embeddings, model.attention)
+        print(f"{kind:13} equivariant: {bool(equivariance_error(below, rows, order) < 1e-4)}")
+
+# %% [markdown]
 # ## Longer rows than in training
 #
-# All three learn who bit. Now the test that tells them apart: rows of up to 32 words, though none had more than eight
-# in training.
+# Now the test that tells them apart: rows of up to 32 words, though none had more than eight in training.
 
 # %% tags=["varies", "nbval-ignore-output"]
 @torch.no_grad()
@@ -464,7 +473,7 @@ with once_done("exercises 4.2 to 4.6"):
 # %% [markdown]
 # ## Who uses which
 #
-# | | where | first | used by |
+# | | where | paper | used by |
 # |---|---|---|---|
 # | sinusoidal | added to the tokens | Vaswani et al. 2017, 3.5 | the first transformer, Whisper's encoder |
 # | learned | added to the tokens | Gehring et al. 2017, 3.1 | GPT to GPT-3, BERT, RoBERTa, ViT |

@@ -45,15 +45,16 @@ def _coin(ax):
 
 def hands(angles):
     """Draw the hands of several clocks at each place, as they turn.  angles (T, hands)"""
-    figure, ax = axes(width=9.4, height=2.6)
+    figure, ax = axes(width=9.4, height=2.4)
     last = len(angles) - 1
     for number, column in enumerate(angles.T):
         _face(ax, number, 0, f"hand {number}")
+        labelled = -1.0
         for place, angle in enumerate(column):
-            tip = _hand(ax, number, 0, angle, BLUE, alpha=0.25 + 0.75 * place / last)
-            if number < 2 or place in (0, last):  # the others lie on top of each other
-                x, y = tip[0] + 0.2 * angle.cos(), tip[1] + 0.2 * angle.sin()
-                ax.text(x, y, place, ha="center", va="center", fontsize=8)
+            x, y = _hand(ax, number, 0, angle, BLUE, alpha=0.25 + 0.75 * place / last)
+            if angle - labelled > 0.2:  # closer labels would lie on top of each other
+                labelled = angle
+                ax.text(x + 0.2 * angle.cos(), y + 0.2 * angle.sin(), place, ha="center", va="center", fontsize=8)
     _clocks_only(ax, angles.shape[1], 1)
     turns = ", ".join(f"{angle:.3f}" for angle in angles[1])
     show(figure, f"Clock hands at places 0 to {last}. From one place to the next they turn by: {turns}.")
@@ -72,13 +73,13 @@ def _hand(ax, column, row, angle, colour, **look):
     """Draw a hand that has turned by `angle` from three o'clock, counter-clockwise; returns its tip."""
     x, y = column * APART, -row * (APART + 0.5)
     tip = x + float(angle.cos()), y + float(angle.sin())
-    ax.plot([x, tip[0]], [y, tip[1]], color=colour, lw=2, solid_capstyle="round", **look)
+    ax.plot([x, tip[0]], [y, tip[1]], color=colour, solid_capstyle="round", **{"lw": 2, **look})
     return tip
 
 
 def _clocks_only(ax, columns, rows):
     """No axes, and room for all clocks."""
-    ax.set(xlim=(-1.4, (columns - 1) * APART + 1.4), ylim=(-(rows - 1) * (APART + 0.5) - 1.6, 1.8), aspect="equal")
+    ax.set(xlim=(-1.4, (columns - 1) * APART + 1.4), ylim=(-(rows - 1) * (APART + 0.5) - 1.2, 1.8), aspect="equal")
     ax.axis("off")
 
 
@@ -140,10 +141,11 @@ def clocks_picture(one, other, longest, angles):
     figure, (left, right) = axes(2, width=10, height=3.3, gridspec_kw={"width_ratios": (1.15, 1)})
     for number, (a, b) in enumerate(zip(angles[one], angles[other])):
         row, column = divmod(number, 4)
-        _face(left, column, row, f"hand {number}: cos {float((a - b).cos()):+.2f}")
-        _hand(left, column, row, a, BLUE)
+        _face(left, column, row, f"{number}: {float((a - b).cos()):+.2f}")
+        _hand(left, column, row, a, BLUE, lw=5)  # to be seen below the other one
         _hand(left, column, row, b, ORANGE)
     _clocks_only(left, 4, row + 1)
+    left.set_title("hands, and the cosine of the angle between them")
     products = angles[: longest + 1].cos().sum(-1)  # of two places, by their distance
     distance = abs(one - other)
     title = f"Places {one} and {other}: distance {distance}, dot product {products[distance]:.2f}"
