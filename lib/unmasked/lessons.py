@@ -20,6 +20,7 @@ class Lesson:
 
 LESSONS = (
     Lesson(0, "warm_up", "Warm-up"),
+    Lesson(1, "text_to_tensors", "Text to tensors"),
     Lesson(2, "self_attention", "Self-attention"),
     Lesson(3, "multi_head_attention", "Multi-head attention"),
     Lesson(4, "word_order", "Word order"),

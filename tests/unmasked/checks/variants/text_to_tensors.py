@@ -1,0 +1,244 @@
+"""Right solutions of lesson 01, written in other ways than the lesson's own."""
+
+import collections
+
+import torch
+import torch.nn.functional as F
+from tokenizers.models import WordPiece
+from torch.nn.utils.rnn import pad_sequence
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def vocabulary_in_a_loop(tokens, size):
+    counts = {}
+    for token in tokens:
+        counts[token] = counts.get(token, 0) + 1
+    vocabulary = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}
+    while counts and len(vocabulary) < size:
+        best = min(counts, key=lambda token: (-counts[token], token))
+        vocabulary[best] = len(vocabulary)
+        del counts[best]
+    return vocabulary
+
+
+def vocabulary_by_stable_sorting(tokens, size):
+    ordered = sorted(set(tokens))
+    ordered.sort(key=tokens.count, reverse=True)  # a stable sort: the alphabet stays where counts are equal
+    return dict(zip(list(SPECIAL_TOKENS) + ordered, range(size)))
+
+
+def vocabulary_of_most_common(tokens, size):
+    pairs = collections.Counter(sorted(tokens)).most_common(size - 5)
+    return {token: i for i, token in enumerate(list(SPECIAL_TOKENS) + [token for token, _ in pairs])}
+
+
+def pieces_by_recursion(word, vocabulary, mark=""):
+    if word == "":
+        return []
+    if len(word) > 100 and not mark:
+        return ["[UNK]"]
+    for length in range(len(word), 0, -1):
+        if mark + word[:length] in vocabulary:
+            rest = pieces_by_recursion(word[length:], vocabulary, "##")
+            return ["[UNK]"] if "[UNK]" in rest else [mark + word[:length]] + rest
+    return ["[UNK]"]
+
+
+def pieces_by_shrinking(word, vocabulary):
+    if len(word) > 100:
+        return ["[UNK]"]
+    pieces = []
+    rest = word
+    while rest:
+        candidate = rest if not pieces else "##" + rest
+        while candidate not in vocabulary:
+            candidate = candidate[:-1]
+            if candidate in ("", "##", "#"):
+                return ["[UNK]"]
+        pieces.append(candidate)
+        rest = rest[len(candidate) - (2 if len(pieces) > 1 else 0) :]
+    return pieces
+
+
+def pieces_by_library(word, vocabulary):
+    return [token.value for token in WordPiece(vocabulary, unk_token="[UNK]").tokenize(word)]
+
+
+def pair_in_a_loop(words, counts):
+    found, best = {}, None
+    for word in words:
+        pieces = words[word]
+        for i in range(len(pieces) - 1):
+            pair = (pieces[i], pieces[i + 1])
+            found[pair] = found.get(pair, 0) + counts[word]
+            if best is None or found[pair] > found[best]:
+                best = pair
+    return best
+
+
+def pair_of_a_long_list(words, counts):
+    pairs = []
+    for word, pieces in words.items():
+        pairs += list(zip(pieces[:-1], pieces[1:])) * counts[word]
+    return list(collections.Counter(pairs).most_common(1)[0][0])
+
+
+def pair_by_sorting(words, counts):
+    found = collections.defaultdict(int)
+    for word, count in counts.items():
+        for left, right in zip(words[word], words[word][1:]):
+            found[left, right] += count
+    return sorted(found.items(), key=lambda item: item[1])[-1][0]
+
+
+def encoded_in_a_loop(words, vocabulary):
+    ids = [vocabulary["[CLS]"]]
+    for word in words:
+        for piece in pieces_by_shrinking(word, vocabulary):
+            ids.append(vocabulary[piece])
+    ids.append(vocabulary["[SEP]"])
+    return ids
+
+
+def encoded_by_sum(words, vocabulary):
+    pieces = sum([pieces_by_recursion(word, vocabulary) for word in words], [])
+    return [vocabulary[piece] for piece in ["[CLS]"] + pieces + ["[SEP]"]]
+
+
+def encoded_as_tuple(words, vocabulary):
+    cut = (piece for word in words for piece in pieces_by_library(word, vocabulary))
+    return (vocabulary["[CLS]"], *(vocabulary[piece] for piece in cut), vocabulary["[SEP]"])
+
+
+def padded_into_a_buffer(rows, pad_id=0):
+    longest = max(map(len, rows))
+    tokens = torch.full((len(rows), longest), pad_id)
+    mask = torch.ones(len(rows), longest, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        tokens[i, : len(row)] = torch.tensor(row)
+        mask[i, : len(row)] = False
+    return tokens, mask
+
+
+def padded_by_library(rows, pad_id=0):
+    tokens = pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=pad_id)
+    return tokens, tokens == pad_id
+
+
+def padded_lists(rows, pad_id=0):
+    longest = max(len(row) for row in rows)
+    filled = [row + [pad_id] * (longest - len(row)) for row in rows]
+    mask = [[False] * len(row) + [True] * (longest - len(row)) for row in rows]
+    return [torch.tensor(filled), torch.tensor(mask)]
+
+
+def embedded_in_loops(tokens, table):
+    return torch.stack([torch.stack([table[int(token)] for token in row]) for row in tokens])
+
+
+VARIANTS = {
+    "build_vocabulary": {
+        "a loop": vocabulary_in_a_loop,
+        "stable sorting": vocabulary_by_stable_sorting,
+        "most_common of the sorted": vocabulary_of_most_common,
+    },
+    "word_pieces": {
+        "recursion": pieces_by_recursion,
+        "a shrinking candidate": pieces_by_shrinking,
+        "Hugging Face": pieces_by_library,
+    },
+    "most_frequent_pair": {
+        "a loop": pair_in_a_loop,
+        "a long list": pair_of_a_long_list,
+        "sorting": pair_by_sorting,
+    },
+    "encode": {
+        "a loop": encoded_in_a_loop,
+        "sum": encoded_by_sum,
+        "a tuple": encoded_as_tuple,
+    },
+    "pad_batch": {
+        "a buffer": padded_into_a_buffer,
+        "pad_sequence": padded_by_library,
+        "lists": padded_lists,
+    },
+    "embed": {
+        "one-hot product": lambda tokens, table: F.one_hot(tokens, table.shape[0]).float() @ table,
+        "index_select": lambda tokens, table: table.index_select(0, tokens.flatten()).view(*tokens.shape, -1),
+        "loops": embedded_in_loops,
+    },
+}
+
+
+def pieces_that_go_on(word, vocabulary):
+    pieces, start = [], 0
+    while start < len(word):
+        end = len(word)
+        while end > start:
+            piece = word[start:end] if start == 0 else "##" + word[start:end]
+            if piece in vocabulary:
+                break
+            end -= 1
+        if end == start:
+            pieces.append("[UNK]")
+            break
+        pieces.append(piece)
+        start = end
+    return pieces
+
+
+def pieces_without_marks(word, vocabulary):
+    pieces, start = [], 0
+    while start < len(word):
+        for end in range(len(word), start, -1):
+            if word[start:end] in vocabulary:
+                pieces.append(word[start:end])
+                start = end
+                break
+        else:
+            return ["[UNK]"]
+    return pieces
+
+
+def pair_of_each_word_once(words, counts):
+    return collections.Counter(p for pieces in words.values() for p in zip(pieces, pieces[1:])).most_common()[0][0]
+
+
+# The same mistakes as in the checks' tables, made by other code.
+REWRITTEN_MISTAKES = {
+    "build_vocabulary": {
+        "stand in the order of the text": lambda tokens, size: {
+            token: i
+            for i, token in enumerate(
+                list(SPECIAL_TOKENS) + [t for t, _ in collections.Counter(tokens).most_common(size - 5)]
+            )
+        },
+        "special tokens are missing": lambda tokens, size: {
+            t: i for i, t in enumerate(sorted(set(tokens), key=lambda t: (-tokens.count(t), t))[:size])
+        },
+    },
+    "word_pieces": {
+        "found before it stay": pieces_that_go_on,
+        "without their ##": pieces_without_marks,
+    },
+    "most_frequent_pair": {"counts once": pair_of_each_word_once},
+    "encode": {
+        "are missing": lambda words, vocabulary: [
+            vocabulary[piece] for word in words for piece in pieces_by_recursion(word, vocabulary)
+        ],
+        "fixed numbers": lambda words, vocabulary: [2] + encoded_in_a_loop(words, vocabulary)[1:-1] + [3],
+    },
+    "pad_batch": {
+        "inverted": lambda rows, pad_id=0: (padded_lists(rows, pad_id)[0], padded_lists(rows, pad_id)[0] != pad_id),
+        "the number 0": lambda rows, pad_id=0: (padded_lists(rows, pad_id)[0], ~padded_lists(rows, pad_id)[0].bool()),
+        "(T, B)": lambda rows, pad_id=0: (
+            pad_sequence([torch.tensor(row) for row in rows], padding_value=pad_id),
+            pad_sequence([torch.tensor(row) for row in rows], padding_value=pad_id) == pad_id,
+        ),
+    },
+    "embed": {
+        "too short": lambda tokens, table: F.one_hot(tokens).to(torch.float32).matmul(table),
+        "columns of the table": lambda tokens, table: torch.stack([row[tokens] for row in table]),
+    },
+}
