@@ -156,6 +156,20 @@ def feedback(
 
 
 @app.command()
+def report(
+    lesson: LessonName,
+    course: CoursePath = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to; report/LESSON if left out.")] = None,
+):
+    """Show what the class understood and what it did not: a page, and tables for a spreadsheet."""
+    from unmasked.classroom.course import Course
+    from unmasked.classroom.report import report_on
+
+    page = report_on(Course.find(course), find_lesson(lesson), out)
+    typer.echo(f"Open {page} in a browser; the tables lie beside it.")
+
+
+@app.command()
 def export(
     format: Annotated[Format, typer.Option(help="For a spreadsheet, or for the import of Canvas or Moodle.")] = "csv",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to; grades-FORMAT.csv if left out.")] = None,

@@ -8,8 +8,10 @@ from html.parser import HTMLParser
 from unittest import mock
 
 import pytest
+from typer.testing import CliRunner
 
 from unmasked.classroom import page
+from unmasked.classroom.commands import app
 from unmasked.classroom.report import report
 from unmasked.classroom.similarity import compare
 from unmasked.errors import UnmaskedError
@@ -234,6 +236,19 @@ def test_an_exercise_that_only_some_records_have_is_reported(tmp_path):
     del older["exercises"]["weighted_average"]
     _, tables = make(tmp_path, [*CLASS, older])
     assert tables["points"][-1] == ["zoe", "", "1", "", "1"]
+
+
+def test_the_command_takes_names_from_the_roster_and_stubs_from_the_lesson(course, monkeypatch):
+    folder = course.root / "grading" / "02_self_attention"
+    folder.mkdir(parents=True)
+    (folder / "ann.json").write_text(json.dumps(record("ann", outcome(2), RIGHT)))
+    monkeypatch.chdir(course.root)
+    result = CliRunner().invoke(app, ["report", "2"])
+    assert result.exit_code == 0
+    path = course.root / "report" / "02_self_attention" / "report.html"
+    assert str(path) in result.output.replace("\n", "")
+    text = path.read_text(encoding="utf-8")
+    assert "Ann Doe (ann)" in text and "not graded yet: bob, cem, dup1, dup2." in text
 
 
 # Alike.
