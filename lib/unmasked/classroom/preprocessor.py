@@ -9,8 +9,9 @@ from traitlets import Bool
 
 from unmasked.classroom.course import Course
 from unmasked.classroom.grading import Job, grade_all
+from unmasked.classroom.master import read_master
 from unmasked.classroom.run import notebook_of, record_of, record_path, terms_of, write_record
-from unmasked.classroom.submission import read_master, rebuild
+from unmasked.classroom.submission import rebuild
 from unmasked.lessons import find_lesson
 
 

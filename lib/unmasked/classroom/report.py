@@ -15,8 +15,8 @@ from pathlib import Path
 
 from unmasked.classroom import page
 from unmasked.classroom.handed_in import clean
+from unmasked.classroom.master import read_master
 from unmasked.classroom.similarity import ALIKE, compare
-from unmasked.classroom.submission import read_master
 from unmasked.errors import UnmaskedError
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that starts so

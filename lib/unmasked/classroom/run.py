@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from unmasked.classroom.gradebook import back_up, save_marks
 from unmasked.classroom.grading import Job, Terms, grade_all
-from unmasked.classroom.submission import autograded, read_master, rebuild
+from unmasked.classroom.master import autograded, read_master
+from unmasked.classroom.submission import rebuild
 from unmasked.errors import UnmaskedError
 
 SAVE_EVERY = 25  # submissions

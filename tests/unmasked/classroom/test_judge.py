@@ -10,7 +10,7 @@ import pytest
 
 from unmasked.classroom.cage import Cage
 from unmasked.classroom.judge import Stay, judge
-from unmasked.classroom.submission import read_master
+from unmasked.classroom.master import read_master
 from unmasked.exercise import exercises_of
 from unmasked.lessons import LESSONS
 

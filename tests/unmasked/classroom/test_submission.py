@@ -22,7 +22,8 @@ from nbgrader.preprocessors import CheckCellMetadata, SaveAutoGrades
 from nbgrader.utils import compute_checksum, determine_grade, is_grade
 from traitlets.config import Config
 
-from unmasked.classroom.submission import autograded, read_master, rebuild
+from unmasked.classroom.master import autograded, read_master
+from unmasked.classroom.submission import rebuild
 from unmasked.errors import UnmaskedError
 from unmasked.lessons import LESSONS
 
@@ -167,6 +168,15 @@ def lose_the_metadata_beside_a_stub(notebook):
     notebook["cells"].append(code(STUBS["attention_weights"]))
 
 
+def answer_in_a_cell_of_ones_own(notebook):
+    cell(notebook, "attention_weights")["source"] = STUBS["attention_weights"]
+    notebook["cells"].append(code("import torch\n\n" + ANSWERS["attention_weights"]))
+
+
+def copies_of_a_stub(notebook):
+    notebook["cells"] += [copy.deepcopy(cell(notebook, "weighted_average")), code(STUBS["weighted_average"])]
+
+
 def lose_the_metadata_of_a_question(notebook):
     question = cell(notebook, "explain_why_scale")
     question["source"] = STUBS["explain_why_scale"].replace("YOUR ANSWER HERE", WHY)
@@ -253,6 +263,7 @@ ODDITIES = [
     (retag_an_answer, {("recovered", "attention_weights"), ("version", "mine")}),
     (retag_an_answer_as_another, {("recovered", "attention_weights"), ("duplicate", "similarity_scores")}),
     (lose_the_metadata_beside_a_stub, {("recovered", "attention_weights")}),
+    (copies_of_a_stub, {("duplicate", "weighted_average")}),
     (own_cells, {("extra", None)}),
     (edit_a_given_cell, {("extra", None)}),
     (an_exercise_of_another_release, {("version", "old"), ("extra", None)}),
@@ -296,6 +307,14 @@ def test_all_metadata_lost_and_everything_is_found_but_the_checks(master, tmp_pa
     assert submission.answers == {name: ANSWERS.get(name, STUBS[name]) for name in master.answers}
     assert submission.explains["explain_why_scale"].endswith(WHY) and not submission.missing
     assert {kind for kind, _ in kinds(submission)} == {"recovered", "deleted", "version"}
+
+
+def test_an_answer_in_a_cell_of_ones_own_counts_if_the_lessons_cell_was_left_alone(master, tmp_path):
+    notebook = work()
+    answer_in_a_cell_of_ones_own(notebook)
+    submission = rebuild(hand_in(tmp_path, notebook), master)
+    assert submission.answers["attention_weights"] == "import torch\n\n" + ANSWERS["attention_weights"]
+    assert kinds(submission) == {("recovered", "attention_weights")}
 
 
 def test_an_answer_that_needs_a_cell_of_its_own_is_named(master, tmp_path):
