@@ -1,0 +1,452 @@
+# %% [markdown]
+# # Text to tensors
+#
+# A model computes with numbers, and a text is a row of letters. Which units should get a number each: words,
+# characters, or something in between? And how do numbers become vectors?
+#
+# **At the end you will have built** the whole way from text to a tensor of vectors: a vocabulary, the WordPiece
+# tokenizer of BERT (equal to Hugging Face's on every verse of the course's text), padded batches with their mask, and
+# the embedding. It takes about 60 minutes.
+
+# %%
+import re
+from collections import Counter
+
+import torch
+from tokenizers import BertWordPieceTokenizer
+from torch import nn
+
+from unmasked.checks import text_to_tensors as checks
+from unmasked.data import load_corpus
+from unmasked.feedback import once_done
+from unmasked.figures import text_to_tensors as pictures
+from unmasked.widgets import text_to_tensors as widgets
+
+# %% [markdown]
+# The course learns from the World English Bible: modern English, in the public domain, and it comes with the install. A
+# twentieth of its verses is held out, to measure with. A word is a run of letters or digits; every punctuation mark is a
+# word of its own. Capitals are dropped.
+
+# %%
+def split_words(text):
+    """The words and punctuation marks of a text, in small letters."""
+    return re.findall(r"\w+|[^\w\s]", text.lower())
+
+
+corpus = load_corpus()
+words = [word for text in corpus.train for word in split_words(text)]
+new_words = [word for text in corpus.held_out for word in split_words(text)]
+print(split_words("Let there be light!"))
+print(f"{len(corpus.train):,} verses, {len(words):,} words, {len(set(words)):,} of them different")
+
+# %% [markdown]
+# ## Words?
+#
+# ### Exercise 1.1 · A vocabulary (about 8 min)
+#
+# A *vocabulary* gives each token a number, its *id*. First come five special tokens, with the ids 0 to 4: `[PAD]` fills
+# up rows, `[UNK]` stands for what is unknown, `[CLS]` and `[SEP]` frame a text, `[MASK]` hides a token. Then come the
+# most frequent tokens, most frequent first, equally frequent ones by alphabet, until there are `size` entries in all.
+#
+# Return a dict token → id.
+#
+# <details><summary>Hint 1</summary><code>Counter(tokens)</code> counts. <code>sorted(counts, key=...)</code> sorts its keys; a key may be a tuple, compared from left to right.</details>
+# <details><summary>Hint 2 (nearly the solution)</summary>Sort by <code>(-counts[token], token)</code>. Put <code>SPECIAL_TOKENS</code> before the sorted list, cut it at <code>size</code>, and number it with <code>enumerate</code>.</details>
+
+# %% exercise="build_vocabulary"
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def build_vocabulary(tokens, size):
+    """The special tokens, then the most frequent tokens, numbered.  list of str, int -> dict"""
+    ### BEGIN SOLUTION
+    counts = Counter(tokens)
+    most_frequent = sorted(counts, key=lambda token: (-counts[token], token))
+    return {token: id for id, token in enumerate([*SPECIAL_TOKENS, *most_frequent][:size])}
+    ### END SOLUTION
+
+
+# %% check="build_vocabulary"
+checks.build_vocabulary(build_vocabulary)
+
+# %% [markdown]
+# How many words of the held-out verses does a vocabulary of words not know?
+
+# %%
+with once_done("exercise 1.1"):
+    sizes, shares = (500, 1000, 2000, 4000, 8000, 16000), []
+    for size in sizes:
+        known = build_vocabulary(words, size)
+        shares.append(sum(word not in known for word in new_words) / len(new_words))
+    pictures.unknown_words(sizes, shares)
+
+# %% [markdown]
+# Even with every word of the training text (the last point) some remain, and each is lost: `[UNK]` says nothing of what
+# stood there. More words cost memory too, a vector for each, and rare words are seen too rarely to learn one.
+#
+# ## Characters?
+#
+# Nothing is unknown then. The price:
+
+# %%
+with once_done("exercise 1.1"):
+    known = build_vocabulary([character for text in corpus.train for character in text.lower()], 2000)
+    new_characters = [character for text in corpus.held_out for character in text.lower()]
+    print("size of the vocabulary:", len(known))
+    print("unknown:", sum(character not in known for character in new_characters))
+    print(f"tokens in a verse: {len(new_characters) / len(corpus.held_out):.0f}, with words {len(new_words) / len(corpus.held_out):.0f}")
+
+# %% [markdown]
+# Rows four times as long, and attention compares every token with every other: 16 times the work. And a letter by
+# itself means nothing.
+#
+# ## Subwords
+#
+# In between: frequent words stay whole, rare ones are cut into frequent *pieces*. A piece that continues a word begins
+# with `##`: *unmasked* may become `un ##mask ##ed`. With all characters among the pieces, hardly anything is unknown.
+
+# %% [markdown]
+# ### Exercise 1.2 · WordPiece (about 15 min)
+#
+# Cut a word by *greedy longest match first*: take the longest piece of the vocabulary that begins the word; then the
+# longest, written with `##`, that begins the rest; and so on, never going back. Three rules more:
+#
+# 1. If at some place no piece fits, the *whole word* is `["[UNK]"]`.
+# 2. So is a word of more than 100 characters.
+# 3. Return a list of pieces.
+#
+# <details><summary>Hint 1</summary>Keep a <code>start</code>. For each <code>end</code> from <code>len(word)</code> down to <code>start + 1</code>, is <code>word[start:end]</code> in the vocabulary? After the first piece, ask for it with <code>##</code> in front.</details>
+# <details><summary>Hint 2</summary>Two loops: an outer one while <code>start</code> is inside the word, an inner one over the ends, which stops at the first piece found. If it finds none, return.</details>
+# <details><summary>Hint 3 (nearly the solution)</summary><code>for end in range(len(word), start, -1):</code> with a <code>break</code> where the piece is found; an <code>else:</code> at the level of <code>for</code> runs if there was no break, and returns <code>["[UNK]"]</code>. After the loop append the piece, and <code>start = end</code>.</details>
+
+# %% exercise="word_pieces"
+def word_pieces(word, vocabulary):
+    """The pieces of a word, longest match first, or [UNK].  str, dict -> list of str"""
+    ### BEGIN SOLUTION
+    if len(word) > 100:
+        return ["[UNK]"]
+    pieces, start = [], 0
+    while start < len(word):
+        for end in range(len(word), start, -1):
+            piece = ("##" if start else "") + word[start:end]
+            if piece in vocabulary:
+                break
+        else:
+            return ["[UNK]"]
+        pieces.append(piece)
+        start = end
+    return pieces
+    ### END SOLUTION
+
+
+# %% check="word_pieces"
+checks.word_pieces(word_pieces)
+
+# %%
+tiny = dict.fromkeys(["un", "mask", "##mask", "##ask", "##ed", "##s", "##ing", "the"])  # ids don't matter here
+with once_done("exercise 1.2"):
+    pictures.cuts({word: word_pieces(word, tiny) for word in ("masks", "unmasked", "unmasking", "the", "theme")})
+
+# %% [markdown]
+# ## Where pieces come from
+#
+# From the text itself (Sennrich et al. 2016). Cut every word into characters. Find the pair of neighbours that occurs
+# most often in the text; join it wherever it stands: a new piece. Repeat, until the vocabulary is large enough.
+
+# %% [markdown]
+# ### Exercise 1.3 · The most frequent pair (about 10 min)
+#
+# `words` maps each word to its pieces so far, `counts` to how often it occurs in the text:
+#
+# `{"hug": ["h", "##u", "##g"], "pun": ["p", "##u", "##n"]}` and `{"hug": 10, "pun": 12}`
+#
+# Return the pair of neighbouring pieces that occurs most often in the *text*, as a tuple: here `("p", "##u")` or
+# `("##u", "##n")`, both 12 times (of equals, any will do).
+#
+# <details><summary>Hint 1</summary><code>zip(pieces, pieces[1:])</code> gives the neighbours. How often does a pair occur in the text, if its word occurs 12 times?</details>
+# <details><summary>Hint 2 (nearly the solution)</summary>Start an empty <code>Counter()</code>; in two loops, over words and over the neighbours in each, add the word's count to the pair's. <code>max(counter, key=counter.get)</code> is the key with the highest value.</details>
+
+# %% exercise="most_frequent_pair"
+def most_frequent_pair(words, counts):
+    """The pair of neighbouring pieces that the text has most often.  dict, dict -> (str, str)"""
+    ### BEGIN SOLUTION
+    pairs = Counter()
+    for word, pieces in words.items():
+        for pair in zip(pieces, pieces[1:]):
+            pairs[pair] += counts[word]
+    return max(pairs, key=pairs.get)
+    ### END SOLUTION
+
+
+# %% check="most_frequent_pair"
+checks.most_frequent_pair(most_frequent_pair)
+
+# %%
+def join_pair(pieces, pair):
+    """Join this pair wherever it stands in a list of pieces."""
+    joined, i = [], 0
+    while i < len(pieces):
+        found = pieces[i : i + 2] == [*pair]
+        joined.append(pieces[i] + pieces[i + 1].removeprefix("##") if found else pieces[i])
+        i += 2 if found else 1
+    return joined
+
+
+print(join_pair(["h", "##u", "##g", "##s"], ("##u", "##g")))
+
+# %% [markdown]
+# Thirty rounds over the whole training text (some seconds):
+
+# %%
+counts = Counter(words)
+letters = {word: [word[0], *("##" + character for character in word[1:])] for word in counts}
+with once_done("exercise 1.3"):
+    cut, new_pieces = letters, []
+    for _ in range(30):
+        pair = most_frequent_pair(cut, counts)
+        cut = {word: join_pair(pieces, pair) if pair[0] in pieces else pieces for word, pieces in cut.items()}
+        new_pieces += join_pair([*pair], pair)
+    print(" ".join(new_pieces))
+
+# %% [markdown]
+# Common words and endings come first. Two thousand rounds take Python minutes; Hugging Face's `tokenizers`, written in
+# Rust, goes by the same rule. (It numbers pieces at random; we hand it the first ones in our order, so that every run
+# gives the same ids.)
+
+# %%
+first = [*SPECIAL_TOKENS, *sorted({piece for pieces in letters.values() for piece in pieces[1:]})]
+trained = BertWordPieceTokenizer(lowercase=True)
+trained.train_from_iterator(corpus.train, vocab_size=2000, min_frequency=0, special_tokens=first, show_progress=False)
+vocabulary = trained.get_vocab()
+theirs = [piece for piece in sorted(vocabulary, key=vocabulary.get) if len(piece.removeprefix("##")) > 1][5:]
+print(f"{len(vocabulary):,} pieces, of which the last are", " ".join(theirs[-8:]))
+with once_done("exercise 1.3"):
+    print("its first thirty new pieces are yours, in the same order:", theirs[:30] == new_pieces)
+
+# %% [markdown]
+# What a larger vocabulary buys is shorter rows. Cut all words with the first pieces only, then with more:
+
+# %%
+with once_done("exercise 1.2"):
+    sizes, per_word = (90, 125, 250, 500, 1000, 2000), []
+    for size in sizes:
+        known = {piece for piece, id in vocabulary.items() if id < size}
+        per_word.append(sum(count * len(word_pieces(word, known)) for word, count in counts.items()) / len(words))
+    pictures.shrinking(sizes, per_word, sum(map(len, words)) / len(words))
+
+# %% [markdown]
+# So here are the three ways, on a held-out verse, each with at most 2,000 entries:
+
+# %%
+with once_done("exercises 1.1 and 1.2"):
+    verse = "Nebuchadnezzar the king made an image of gold."
+    known = build_vocabulary(words, 2000)
+    pictures.cuts({
+        "Words": [word if word in known else "[UNK]" for word in split_words(verse)],
+        "Characters": list(verse.lower()),
+        "Pieces": [piece for word in split_words(verse) for piece in word_pieces(word, vocabulary)],
+    })  # fmt: skip
+    cut = [word_pieces(word, vocabulary) for word in new_words]
+    print(f"held-out words: {cut.count(['[UNK]'])} unknown, {sum(map(len, cut)) / len(cut):.2f} pieces in a word")
+
+# %% [markdown]
+# Now play: type words that you know, words that you make up, your name. Under each piece stands its id.
+
+# %% tags=["nbval-ignore-output"]
+with once_done("exercise 1.2"):
+    widgets.playground(split_words, word_pieces, vocabulary, "The unmasked tokenizer begot transformers!")
+
+# %% [markdown]
+# Pieces are frequent, not meaningful: this text has hardly an *unmasked* in it. What a piece means in its company is for
+# the layers above to learn.
+#
+# ### Exercise 1.4 · Encode (about 6 min)
+#
+# From words to ids: `[CLS]`, all pieces of all words in order, `[SEP]`. Return one flat list of whole numbers.
+#
+# <details><summary>Hint 1</summary>Collect the pieces of all words with <code>word_pieces</code>, then put the two special tokens around them. Then look up.</details>
+# <details><summary>Hint 2 (nearly the solution)</summary>A comprehension with two loops, <code>[piece for word in words for piece in ...]</code>, gives the pieces; a second one looks each of <code>["[CLS]", *pieces, "[SEP]"]</code> up in <code>vocabulary</code>.</details>
+
+# %% exercise="encode"
+def encode(words, vocabulary):
+    """The ids of [CLS], of the pieces of all words, and of [SEP].  list of str, dict -> list of int"""
+    ### BEGIN SOLUTION
+    pieces = [piece for word in words for piece in word_pieces(word, vocabulary)]
+    return [vocabulary[piece] for piece in ["[CLS]", *pieces, "[SEP]"]]
+    ### END SOLUTION
+
+
+# %% check="encode"
+checks.encode(encode)
+
+# %% [markdown]
+# Is it BERT's tokenizer? Give Hugging Face's the same vocabulary, and compare *every verse*:
+
+# %%
+hugging_face = BertWordPieceTokenizer(vocabulary, lowercase=True)
+with once_done("exercise 1.4, after 1.2"):
+    rows = [encode(split_words(text), vocabulary) for text in corpus.texts]
+    same = sum(mine == theirs.ids for mine, theirs in zip(rows, hugging_face.encode_batch(corpus.texts)))
+    print(f"{same:,} of {len(rows):,} verses, {sum(map(len, rows)):,} tokens, are the same")
+
+# %% [markdown]
+# And back: `##` says which pieces belong together. Capitals are lost, and so are the spaces around punctuation.
+
+# %%
+with once_done("exercise 1.4, after 1.2"):
+    tokens = {id: token for token, id in vocabulary.items()}
+    ids = encode(split_words("Nebuchadnezzar the king made an image of gold."), vocabulary)
+    print(ids)
+    print(" ".join(tokens[id] for id in ids).replace(" ##", ""))
+
+# %% [markdown]
+# ## Padding
+#
+# Texts differ in length, and a tensor is rectangular.
+#
+# ### Exercise 1.5 · A batch (about 8 min)
+#
+# Fill up every row at its end with `pad_id`, to the length of the longest, and say where: return `tokens` (B, T), whole
+# numbers, and `key_padding_mask` (B, T), True where a token is padding.
+#
+# <details><summary>Hint 1</summary>Lists can be added and repeated: <code>row + [pad_id] * missing</code>. The same with <code>False</code> and <code>True</code> gives the mask.</details>
+# <details><summary>Hint 2 (nearly the solution)</summary>With <code>longest = max(len(row) for row in rows)</code>, each row needs <code>longest - len(row)</code> times <code>pad_id</code>; its mask is <code>len(row)</code> times False, then that many times True. <code>torch.tensor</code> makes a tensor of a list of equal lists.</details>
+
+# %% exercise="pad_batch"
+def pad_batch(rows, pad_id=0):
+    """Rows filled up to the longest, and where they were.  list of lists of int -> (B, T), (B, T)"""
+    ### BEGIN SOLUTION
+    lengths = torch.tensor([len(row) for row in rows])
+    longest = max(len(row) for row in rows)
+    tokens = torch.tensor([row + [pad_id] * (longest - len(row)) for row in rows])
+    return tokens, torch.arange(longest) >= lengths[:, None]
+    ### END SOLUTION
+
+
+# %% check="pad_batch"
+checks.pad_batch(pad_batch)
+
+# %%
+verses = ["Jesus wept.", "Let there be light!", "Nebuchadnezzar saw it, and rejoiced."]
+with once_done("exercise 1.5, after 1.4"):
+    batch, key_padding_mask = pad_batch([encode(split_words(verse), vocabulary) for verse in verses])
+    pictures.padded_batch([[tokens[id] for id in row] for row in batch.tolist()], key_padding_mask)
+
+# %% [markdown]
+# **Beware of the other mask.** Hugging Face's models take an `attention_mask`: 1 where a token *counts*, 0 where it is
+# padding, the inverse of ours (which is that of PyTorch's `nn.MultiheadAttention`). Mixing them up gives no error: the
+# model then looks at nothing but padding.
+
+# %%
+hugging_face.enable_padding()
+encodings = hugging_face.encode_batch(verses)
+hugging_face.no_padding()
+attention_mask = torch.tensor([encoding.attention_mask for encoding in encodings])
+print(attention_mask)
+with once_done("exercise 1.5, after 1.4"):
+    print("the same tokens:", torch.equal(batch, torch.tensor([encoding.ids for encoding in encodings])))
+    print("key_padding_mask is attention_mask == 0:", torch.equal(key_padding_mask, attention_mask == 0))
+
+# %% [markdown]
+# Padding is work for nothing. How much of a batch of 32 verses is it, drawn at random, or with verses of like length
+# together?
+
+# %%
+with once_done("exercise 1.5, after 1.4"):
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).tolist()
+    for name, some in (("at random", order), ("by length", sorted(order, key=lambda i: len(rows[i])))):
+        masks = [pad_batch([rows[i] for i in some[k : k + 32]])[1] for k in range(0, len(some), 32)]
+        print(f"{name}: {sum(mask.sum() for mask in masks) / sum(mask.numel() for mask in masks):.1%} is padding")
+
+# %% [markdown]
+# ## Ids to vectors
+#
+# An id is a name, not a quantity: token 900 is not twice token 450. So each token gets a vector, a row of a table
+# (V, D) that is learned.
+#
+# ### Exercise 1.6 · Embed (about 4 min)
+#
+# For each token the row of its number: (B, T), (V, D) → (B, T, D).
+#
+# <details><summary>Hint 1</summary>A tensor can be indexed by a tensor of whole numbers, of any shape.</details>
+# <details><summary>Hint 2 (nearly the solution)</summary>Index the table with the tokens; the axes of the tokens take the place of the table's first axis.</details>
+
+# %% exercise="embed"
+def embed(tokens, table):
+    """For each token its row of the table.  (B, T), (V, D) -> (B, T, D)"""
+    ### BEGIN SOLUTION
+    return table[tokens]
+    ### END SOLUTION
+
+
+# %% check="embed"
+checks.embed(embed)
+
+# %% [markdown]
+# The same as a matrix product: let a *one-hot* vector stand for a token, all 0 but for a 1 at its number. Times the
+# table, it picks out a row. So an embedding is a linear layer like any other, and gradients reach it.
+
+# %%
+some, small_table = torch.tensor([[7, 2, 9, 2]]), torch.randn(12, 5, generator=torch.Generator().manual_seed(1))
+one_hot = nn.functional.one_hot(some, 12).float()
+with once_done("exercise 1.6"):
+    vectors = embed(some, small_table)
+    pictures.lookup(one_hot[0], small_table, vectors[0], [f"token {id}" for id in some[0].tolist()])
+    print("lookup and product are equal:", torch.equal(vectors, one_hot @ small_table))
+
+# %% [markdown]
+# Nobody computes it as a product. For the batch above, with a table of 64 numbers for each token:
+
+# %%
+layer = nn.Embedding(len(vocabulary), 64)  # PyTorch's own: a table, and the lookup
+with once_done("exercise 1.6, after 1.5"):
+    vectors = embed(batch, layer.weight)
+    print("equal to nn.Embedding:", torch.equal(vectors, layer(batch)), " shape (B, T, D):", tuple(vectors.shape))
+    print(f"numbers multiplied: {batch.numel() * len(vocabulary) * 64:,} as a product, 0 as a lookup")
+    vectors.sum().backward()
+    rows_reached = int(layer.weight.grad.any(dim=1).sum())
+    print(f"rows that get a gradient: {rows_reached} of {len(vocabulary):,}, distinct tokens: {len(batch.unique())}")
+
+# %% [markdown]
+# A row learns only when its token occurs: one reason more to have no rare tokens.
+#
+# ## Explain it
+#
+# Three questions to answer in your own words; then compare with the folded answer.
+
+# %% [markdown] explain="why_subwords"
+# **1.** Why not give every word of the language a number, or every character?
+#
+# ### BEGIN SOLUTION
+# Words: there is always one more, and each that is missing becomes [UNK] and is lost; every word form needs a row of the
+# table of its own, and rare rows hardly ever learn. Characters: nothing is unknown, but rows are several times longer,
+# and attention's work grows with the square of the length. Pieces keep frequent words whole and cut the rare ones into
+# parts that are frequent.
+# ### END SOLUTION
+
+# %% [markdown] explain="why_inverted"
+# **2.** A colleague hands Hugging Face's `attention_mask.bool()` to your model as `key_padding_mask`. What happens, and
+# how would you notice?
+#
+# ### BEGIN SOLUTION
+# Every word is hidden and every padding token is attended to: words see nothing but padding, and in a row without padding
+# nothing at all. There is no error, since shapes and types are right; the results are just poor. Change the padding:
+# results must not change; or change a word: they must.
+# ### END SOLUTION
+
+# %% [markdown] explain="why_lookup"
+# **3.** An embedding equals a product with one-hot vectors. Why is it computed as a lookup, and what does the product
+# tell about the gradient of the table?
+#
+# ### BEGIN SOLUTION
+# The product multiplies V numbers for each number of the result, all but one of them by 0; the lookup copies the one row
+# that counts. The gradient of the table is the transposed one-hot matrix times the gradient of the vectors: each row gets
+# the sum of the gradients of the places where its token stands, and a row whose token does not occur gets 0.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## What you have built
+#
+# The way from text to (B, T, D): words, pieces, ids, rows with their mask, vectors. `nanobert.tokenizer` is the same in
+# Hugging Face's Rust, and later lessons take it from there. So far a vector is the same wherever its token stands: that
+# it should depend on the company is the next lesson.
