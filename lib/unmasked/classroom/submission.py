@@ -1,7 +1,4 @@
-"""Submissions, rebuilt from the master: of what was handed in only the source of the student's own cells counts.
-
-submission = rebuild(folder that was handed in, master)     never raises, whatever a student hands in
-"""
+"""Submissions, rebuilt from the master: of what was handed in only the source of the student's own cells counts."""
 
 import re
 from dataclasses import dataclass
