@@ -41,11 +41,9 @@ pictures.two_orders(results)
 #
 # ### Exercise 4.1 · Measure it (about 5 min)
 #
-# A layer $f$ is *permutation equivariant* if permuting the tokens does no more than permute the results:
-# $f(x_\text{order}) = f(x)_\text{order}$. Return the largest absolute difference between the two sides.
-#
-# `layer` maps (B, T, D) to (B, T, D). `order` (T) holds the places 0 to T − 1 in some order: token `order[t]` moves to
-# place t. Shapes: (B, T, D), (T) → a number.
+# A layer $f$ is *permutation equivariant* if permuting tokens only permutes the results:
+# $f(x_\text{order}) = f(x)_\text{order}$. Return the largest absolute difference of the two sides. `order` (T) holds the
+# places 0 to T − 1 in some order; token `order[t]` moves to place t. Shapes: (B, T, D), (T) → a number.
 #
 # <details><summary>Hint 1</summary>The tokens are axis 1, and a tensor of places is an index:
 # <code>x[:, order]</code>.</details>
@@ -105,7 +103,6 @@ def rows_of_words(batch, tokens):
     return rows.scatter(1, start + torch.arange(3), sentence), biter
 
 
-# %%
 rows, biters = rows_of_words(batch=4, tokens=8)
 for row, biter in zip(rows, biters):
     print(f"{' '.join(WORDS[word] for word in row):45} -> {WHO[biter]}")
@@ -235,7 +232,8 @@ with once_done("exercises 4.2 and 4.3"):
 
 # %%
 with once_done("exercises 4.2 and 4.3"):
-    products = waves[:24] @ waves[:24].T
+    waves = sinusoidal_positions(24, 32)
+    products = waves @ waves.T
     pictures.by_places({"dot products of sinusoids": products})
     diagonals = [products.diagonal(distance) for distance in range(24)]
     print("the same along each diagonal:", all(torch.allclose(d, d.mean(), atol=1e-4) for d in diagonals))
@@ -255,7 +253,7 @@ with once_done("exercise 4.2"):
 #
 # Add the sinusoids to the vectors of the words, and ask again who bit:
 
-# %%
+# %% tags=["varies", "nbval-ignore-output"]
 class WithSinusoids(nn.Embedding):
     """A learned vector for each word plus the sinusoids of its place.  (B, T) -> (B, T, D)"""
 
@@ -263,7 +261,6 @@ class WithSinusoids(nn.Embedding):
         return super().forward(rows) + sinusoidal_positions(rows.shape[1], self.embedding_dim)
 
 
-# %% tags=["varies", "nbval-ignore-output"]
 with once_done("exercises 4.2 and 4.3"):
     learn("sinusoids", WithSinusoids(len(WORDS), 32), MultiHeadAttention(32, 2))
     pictures.accuracies(curves)
@@ -277,9 +274,9 @@ with once_done("exercises 4.2 and 4.3"):
 # %% [markdown]
 # ### Exercise 4.4 · Embeddings (about 10 min)
 #
-# Token plus place, then `norm`, if there is one (BERT has one; Devlin et al. 2019, section 3). `token` and `position`
-# are two `nn.Embedding`, and the check loads known weights by these names. `nn.init.normal_(table.weight, std=std)`
-# draws their first weights. Raise a `ValueError` for more tokens than `max_tokens`. Shapes: (B, T) → (B, T, D).
+# Token plus place (Devlin et al. 2019, section 3), then `norm`, if one is passed in. `token` and `position` are two
+# `nn.Embedding`; the check finds them by these names. `nn.init.normal_(table.weight, std=std)` draws first weights.
+# Raise a `ValueError` for more tokens than `max_tokens`. Shapes: (B, T) → (B, T, D).
 #
 # <details><summary>Hint 1</summary>What stands in <code>tokens</code> picks a row of <code>token</code>. Where it stands
 # picks a row of <code>position</code>: 0 to T − 1, the same for every sequence.</details>
@@ -322,12 +319,15 @@ with once_done("exercise 4.4"):
     before = embeddings.position.weight.detach().clone()
     learn("learned", embeddings, MultiHeadAttention(32, 2))
     pictures.accuracies(curves)
-    change = (embeddings.position.weight.detach() - before).norm(dim=-1)
-    pictures.change_by_place(change)
+    pictures.change_by_place((embeddings.position.weight.detach() - before).norm(dim=-1))
+    try:
+        embeddings(torch.zeros(1, 33, dtype=torch.long))
+    except ValueError as error:
+        print("33 tokens raise a ValueError:", error)
 
 # %% [markdown]
 # It learns as well. But training moves only the places that it meets: those from 8 on are as random as on the first
-# day, and place 32 does not exist. BERT, which has 512, can't read a 513th token.
+# day. And beyond the table there is nothing: BERT has 512 places, and can't read a 513th token.
 #
 # ## Rotary positions
 #
@@ -381,7 +381,7 @@ with once_done("exercises 4.2 to 4.5"):
         "sinusoids, added": (query + waves) @ (key + waves).T,
         "rotary": rotate(query, angles) @ rotate(key, angles).T,
     }
-    pictures.by_places(scores)
+    pictures.by_places(scores, "place of the key", "place of the query")
 
 # %% [markdown]
 # Only the rotary scores are the same along every diagonal: two turned vectors meet at the difference of their angles.
@@ -392,6 +392,7 @@ with once_done("exercises 4.2 to 4.5"):
 
 # %%
 with once_done("exercises 4.2 to 4.5"):
+    waves, angles = sinusoidal_positions(24, 32), position_angles(24, 32)
     turned = rotate(waves, angles[3].expand(24, 16))
     print("turned by 3 places, the waves have moved by 3 places:", torch.allclose(turned[3:], waves[:-3], atol=1e-5))
 
@@ -422,25 +423,18 @@ def rotary_attention(query, key, value, heads):
 checks.rotary_attention(rotary_attention)
 
 # %% [markdown]
-# As a module it has the four layers of `MultiHeadAttention`. The words stay as they are; nothing is added to them.
-
-# %%
-class RotaryAttention(MultiHeadAttention):
-    def forward(self, x):
-        mixed = rotary_attention(self.query(x), self.key(x), self.value(x), self.heads)
-        return self.output(mixed)
-
+# As a module it has the four layers of `MultiHeadAttention`. The words stay as they are; nothing is added to them. We
+# train it, and then measure, as at the beginning, which models see order:
 
 # %% tags=["varies", "nbval-ignore-output"]
-with once_done("exercises 4.2, 4.5 and 4.6"):
+class RotaryAttention(MultiHeadAttention):
+    def forward(self, x):
+        return self.output(rotary_attention(self.query(x), self.key(x), self.value(x), self.heads))
+
+
+with once_done("exercises 4.1, 4.2, 4.5 and 4.6"):
     learn("rotary", nn.Embedding(len(WORDS), 32), RotaryAttention(32, 2))
     pictures.accuracies(curves)
-
-# %% [markdown]
-# All three learn who bit. So they see order, which your measurement confirms:
-
-# %%
-with once_done("exercise 4.1"):
     rows, order = rows_of_words(batch=2, tokens=8)[0], torch.tensor([3, 0, 5, 4, 1, 2, 7, 6])
     for kind, model in models.items():
         below = nn.Sequential(model.embeddings, model.attention)
@@ -449,7 +443,8 @@ with once_done("exercise 4.1"):
 # %% [markdown]
 # ## Longer rows than in training
 #
-# Now the test that tells them apart: rows of up to 32 words, though none had more than eight in training.
+# All three see order, and learn who bit. Now the test that tells them apart: rows of up to 32 words, though none had
+# more than eight in training.
 
 # %% tags=["varies", "nbval-ignore-output"]
 @torch.no_grad()
@@ -473,17 +468,15 @@ with once_done("exercises 4.2 to 4.6"):
 # %% [markdown]
 # ## Who uses which
 #
-# | | where | paper | used by |
-# |---|---|---|---|
-# | sinusoidal | added to the tokens | Vaswani et al. 2017, 3.5 | the first transformer, Whisper's encoder |
-# | learned | added to the tokens | Gehring et al. 2017, 3.1 | GPT to GPT-3, BERT, RoBERTa, ViT |
+# |  | where | paper | used by |
+# |--|-------|-------|---------|
+# | sinusoidal | added to tokens | Vaswani et al. 2017, 3.5 | the first transformer, Whisper's encoder |
+# | learned | added to tokens | Gehring et al. 2017, 3.1 | GPT to GPT-3, BERT, RoBERTa, ViT |
 # | rotary | turns queries and keys, in every layer | Su et al. 2021 | GPT-NeoX, PaLM, Llama, ModernBERT |
 #
-# Others add a number to each score, by distance: learned in T5 (Raffel et al. 2020, section 2.1), fixed in ALiBi (Press
-# et al. 2022; BLOOM). RoFormer pairs neighbouring columns, as you did; GPT-NeoX pairs column i with i + K/2. Either is fine,
-# but weights trained with one fail with the other.
-#
-# Our own model will have learned positions, as BERT does.
+# RoFormer pairs neighbouring columns, as you did; GPT-NeoX column i with i + K/2. Either is fine, but weights trained
+# with one fail with the other. Others add a number to each score, by distance: learned in T5 (Raffel et al. 2020,
+# 2.1), fixed in ALiBi (Press et al. 2022).
 
 # %% [markdown]
 # ## Explain it
@@ -524,5 +517,6 @@ with once_done("exercises 4.2 to 4.6"):
 # %% [markdown]
 # ## What you have built
 #
-# Three ways to tell a model where a word stands, and a measurement that shows whether it knows. `Embeddings` goes on to
-# the next lesson, where attention becomes a block, and blocks become an encoder.
+# Three ways to tell a model where a word stands, and a measurement that shows whether it knows. Our own model will have
+# learned positions, as BERT does: `Embeddings` goes on to the next lesson, where attention becomes a block, and blocks
+# become an encoder.

@@ -45,46 +45,56 @@ def _differences(layer, x, order):
     return layer(x[:, order]) - layer(x)[:, order]
 
 
+# What is compared with what, in a wrong way; the largest absolute difference is returned.
+WRONG_SIDES = {
+    "You compare with the results in their old order: permute them as well, `layer(x)[:, order]`.": (
+        lambda layer, x, order: layer(x[:, order]) - layer(x)
+    ),
+    "The layer sees `x` in its old order on both sides: on one of them, permute before the layer.": (
+        lambda layer, x, order: layer(x) - layer(x)[:, order]
+    ),
+    "Nothing is permuted: both sides are the same, whatever the layer.": lambda layer, x, order: layer(x) - layer(x),
+    "One side is permuted and the other permuted back, or one of them twice: use `order` once on each side.": (
+        lambda layer, x, order: layer(x[:, order]) - layer(x)[:, order.argsort()]
+    ),
+    "You permute by the inverse of `order`: the token that moves to place t is `order[t]`, as in `x[:, order]`.": (
+        lambda layer, x, order: layer(x[:, order.argsort()]) - layer(x)[:, order.argsort()]
+    ),
+    "You permute the sequences of the batch, the first axis; the tokens are axis 1: `x[:, order]`.": (
+        lambda layer, x, order: layer(x[order]) - layer(x)[order]
+    ),
+    "You permute the columns, the last axis; the tokens are axis 1: `x[:, order]`.": (
+        lambda layer, x, order: layer(x[..., order]) - layer(x)[..., order]
+    ),
+}
+# What is made of the right differences, in a wrong way.
+WRONG_NUMBERS = {
+    "You return the mean difference; return the largest one.": lambda differences: differences.abs().mean(),
+    "You return the sum of the differences; return the largest one.": lambda differences: differences.abs().sum(),
+    "You return the norm of the differences; return the largest one.": lambda differences: differences.norm(),
+    "A large negative difference gets lost: take absolute values before the maximum.": (
+        lambda differences: differences.max()
+    ),
+}
+
+
+def _error(number=lambda differences: differences.abs().max(), sides=_differences):
+    """A measure with one step replaced."""
+    return lambda layer, x, order: number(sides(layer, x, order)).item()
+
+
 @exercise(
     points=2,
     mistakes={
-        "You compare with the results in their old order: permute them as well, `layer(x)[:, order]`.": (
-            lambda layer, x, order: (layer(x[:, order]) - layer(x)).abs().max()
-        ),
-        "The layer sees `x` in its old order on both sides: on one of them, permute before the layer.": (
-            lambda layer, x, order: (layer(x) - layer(x)[:, order]).abs().max()
-        ),
-        "Nothing is permuted: both sides are the same, whatever the layer.": (
-            lambda layer, x, order: (layer(x) - layer(x)).abs().max()
-        ),
-        "You permute the sequences of the batch, the first axis; the tokens are axis 1: `x[:, order]`.": (
-            lambda layer, x, order: (layer(x[order]) - layer(x)[order]).abs().max()
-        ),
-        "You permute the columns, the last axis; the tokens are axis 1: `x[:, order]`.": (
-            lambda layer, x, order: (layer(x[..., order]) - layer(x)[..., order]).abs().max()
-        ),
-        "One side is permuted and the other permuted back, or one of them twice: use `order` once on each side.": (
-            lambda layer, x, order: (layer(x[:, order]) - layer(x)[:, order.argsort()]).abs().max()
-        ),
         "You return whether the sides are equal; return by how much they differ.": (
             lambda layer, x, order: bool(_differences(layer, x, order).abs().max() < 1e-5)
         ),
         "You return all the differences; return the largest one.": (
             lambda layer, x, order: _differences(layer, x, order).abs()
         ),
-        "You return the mean difference; return the largest one.": (
-            lambda layer, x, order: _differences(layer, x, order).abs().mean()
-        ),
-        "You return the sum of the differences; return the largest one.": (
-            lambda layer, x, order: _differences(layer, x, order).abs().sum()
-        ),
-        "You return the norm of the differences; return the largest one.": (
-            lambda layer, x, order: _differences(layer, x, order).norm()
-        ),
-        "A large negative difference gets lost: take absolute values before the maximum.": (
-            lambda layer, x, order: _differences(layer, x, order).max()
-        ),
-    },
+    }
+    | {sentence: _error(sides=sides) for sentence, sides in WRONG_SIDES.items()}
+    | {sentence: _error(number) for sentence, number in WRONG_NUMBERS.items()},
 )
 def equivariance_error(attempt):
     """Computed token by token, for attention, which is equivariant, and for a layer that weighs places, which isn't."""
@@ -95,13 +105,14 @@ def equivariance_error(attempt):
     yield holds(
         not math.isnan(_number(error)),
         "it returns a number",
-        "Return one number: the largest absolute difference.",
+        "Return one number (`.item()` makes one of a tensor): the largest absolute difference.",
         received=error,
     )
+    named = _what_is_compared(_number(weighed), layer, x)
     yield holds(
         abs(_number(error)) < 1e-4,
         "for attention it is 0, up to rounding",
-        "For attention the two sides are equal: are the tokens on both sides in the same order?",
+        named or "For attention the two sides are equal: are the tokens on both sides in the same order?",
         expected=0.0,
         received=error,
     )
@@ -109,7 +120,7 @@ def equivariance_error(attempt):
     yield holds(
         abs(_number(weighed) - expected) < 1e-4,
         "for a layer that weighs places, it is the largest difference",
-        "For a layer that weighs places it is not the largest difference of the two sides.",
+        named or "For a layer that weighs places it is not the largest difference of the two sides.",
         expected=expected,
         received=weighed,
         earns=1,
@@ -123,6 +134,17 @@ def equivariance_error(attempt):
         expected=expected,
         received=error,
     )
+
+
+def _what_is_compared(number, layer, x):
+    """The sentence of the wrong sides that give this number, if any: it may be a float or a tensor, unlike a reply."""
+    for sentence, sides in WRONG_SIDES.items():
+        try:
+            if abs(sides(layer, x, ORDER).abs().max().item() - number) < 1e-4:
+                return sentence
+        except (IndexError, RuntimeError):  # these raise an error in the attempt as well
+            pass
+    return ""
 
 
 def _largest(layer, x):
@@ -186,6 +208,12 @@ def _turning(exponents=lambda width: torch.arange(0, width, 2) / width, places=t
         "Your table lies on its side: places are the rows, hands the columns.": (
             lambda tokens, width, base=10000: _turning()(tokens, width, base).T
         ),
+        "Places and hands must meet in a table: make the places a column, `torch.arange(tokens)[:, None]`.": (
+            lambda tokens, width, base=10000: torch.arange(tokens) / base ** (torch.arange(0, width, 2) / width)
+        ),
+        "`base ** 2 * i / width` is (base²) · i / width, as ** binds most tightly: put the exponent in brackets.": (
+            lambda tokens, width, base=10000: torch.arange(tokens)[:, None] / base**2 * torch.arange(width // 2) / width
+        ),
         "The `base` that is passed in has no effect: 10000 is only its default.": (
             lambda tokens, width, base=10000: _turning()(tokens, width)
         ),
@@ -201,7 +229,9 @@ def position_angles(attempt):
     """Vaswani et al. 2017, section 3.5: the argument of sine and cosine, in a plain loop."""
     tokens, width = 7, 6
     angles = attempt(tokens, width)
-    yield shaped(angles, T=tokens, hands=width // 2, hint="A row for each place, a column for each hand.")
+    yield shaped(
+        angles, T=tokens, hands=width // 2, hint="A row for each place, a column for each of the width / 2 hands."
+    )
     yield holds(
         not angles[0].any(),
         "at place 0 no hand has turned",
@@ -266,6 +296,12 @@ def _each_column_its_own_angle(tokens, d_model):
     return _alternating(angles[:, 0::2].sin(), angles[:, 1::2].cos())
 
 
+def _rows_filled(tokens, d_model):
+    angles, waves = _angles(tokens, d_model), torch.zeros(tokens, d_model)
+    waves[0::2], waves[1::2] = angles.sin(), angles.cos()
+    return waves
+
+
 def _waves(make):
     """Sinusoids made of the right angles in a wrong way."""
     return lambda tokens, d_model: make(_angles(tokens, d_model))
@@ -295,6 +331,15 @@ def _waves(make):
         "Your cosines stand below the sines, as more places; they stand beside them, as columns.": (
             _waves(lambda angles: torch.cat([angles.sin(), angles.cos()]))
         ),
+        "You stack sines and cosines along a new first axis; along a new last one, `dim=-1`, pairs are neighbours.": (
+            _waves(lambda angles: torch.stack([angles.sin(), angles.cos()]).flatten(1))
+        ),
+        "`flatten()` joins all axes, the places as well; `flatten(1)` leaves them alone.": (
+            _waves(lambda angles: _alternating(angles.sin(), angles.cos()).flatten())
+        ),
+        "You fill every other row; sines and cosines alternate along the columns, the second axis: `[:, 0::2]`.": (
+            _rows_filled
+        ),
         "The shape is right, but a `reshape` puts numbers of several places into one row: stack along a new last axis, "
         "then flatten.": (
             _waves(lambda angles: torch.stack([angles.sin(), angles.cos()]).reshape(len(angles), -1))
@@ -314,7 +359,7 @@ def sinusoidal_positions(attempt):
     """Vaswani et al. 2017, section 3.5, entry by entry."""
     tokens, width = 7, 8
     waves = attempt(tokens, width)
-    yield shaped(waves, T=tokens, D=width)
+    yield shaped(waves, T=tokens, D=width, hint="A row for each place, and no other axis.")
     pairs = waves.unflatten(1, (-1, 2))
     yield holds(
         torch.allclose(pairs.square().sum(-1), torch.ones(tokens, width // 2), atol=1e-4),
@@ -407,6 +452,12 @@ class _LinearToken(_embeddings()):
         self.token = nn.Linear(vocab_size, d_model)
 
 
+class _NormMaybeNone(_embeddings()):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__(vocab_size, d_model, max_tokens, std, norm)
+        self.norm = norm
+
+
 class _NoPositionTable(nn.Module):
     def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
         super().__init__()
@@ -425,6 +476,7 @@ class _OnlyTokensDrawn(_embeddings()):
 
 
 NOT_STD = "The first weights of both tables must be drawn with spread `std`; `nn.Embedding` draws them with spread 1."
+ONE_TOO_FEW = "You refuse `max_tokens` tokens; they just fit. Only more are too many."
 DETACHED = "Only numbers are left of a table: `.data`, `detach()` or `no_grad` keeps it from learning."
 
 
@@ -463,6 +515,13 @@ DETACHED = "Only numbers are left of a table: `.data`, `detach()` or `no_grad` k
         "Your places start at 1; the first row of `position` is row 0.": _embeddings(
             lambda model, tokens: model.token(tokens) + model.position((_places(tokens) + 1) % MOST)
         ),
+        "You look up one place, the number T; `torch.arange(T)` are all places.": _embeddings(
+            lambda model, tokens: model.token(tokens) + model.position(tokens.shape[1])
+        ),
+        "`nn.Embedding` looks up a tensor of numbers, not a `range`: `torch.arange(T)`.": _embeddings(
+            lambda model, tokens: model.token(tokens) + model.position(range(tokens.shape[1]))
+        ),
+        "Without a `norm` yours is None, which can't be called; `nn.Identity()` can.": _NormMaybeNone,
         "You add the same place to every token, the number of tokens; each has its own, 0 to T - 1.": _embeddings(
             lambda model, tokens: model.token(tokens) + model.position(torch.tensor(tokens.shape[1] - 1))
         ),
@@ -495,6 +554,7 @@ DETACHED = "Only numbers are left of a table: `.data`, `detach()` or `no_grad` k
             lambda model, tokens: model.norm(model.token(tokens)) + model.norm(model.position(_places(tokens))),
             normed=lambda model, x: x,
         ),
+        ONE_TOO_FEW: _embeddings(limit=lambda model, tokens: _refuse(model, F.pad(tokens, (0, 1)))[:, :-1]),
         DETACHED: _embeddings(
             lambda model, tokens: model.token(tokens) + model.position.weight.detach()[: tokens.shape[1]]
         ),
@@ -546,12 +606,10 @@ def Embeddings(attempt):
         earns=1,
     )
     full = TOKENS[:1].repeat(1, 2)[:, :MOST]
-    yield close(
-        model(full),
-        _looked_up(state, full),
-        "max_tokens tokens just fit",
-        f"It goes wrong for {MOST} tokens, with {MOST} places: they just fit.",
-    )
+    result, error = _reply(model, full)
+    yield holds(error != "ValueError", "max_tokens tokens just fit", ONE_TOO_FEW)
+    otherwise = f"For {MOST} tokens, with {MOST} places, the vectors are not token plus place."
+    yield close(result, _looked_up(state, full), "and get the vectors of their places", otherwise)
     norm = Part("LayerNorm", (WIDTH,), {"weight": tensor(WIDTH) + 2, "bias": tensor(WIDTH)})
     with_norm = attempt.build(V, WIDTH, MOST, norm=norm)
     with_norm.load(state)
@@ -598,16 +656,23 @@ def _looked_up(state, tokens):
     return F.one_hot(tokens, V).float() @ state["token.weight"] + places @ state["position.weight"]
 
 
+def _reply(model, tokens):
+    """What the model makes of the tokens, and the name of the error it raises, if any."""
+    try:
+        return model(tokens), ""
+    except AttemptFailed as failed:
+        return None, failed.reply.error.message.partition(":")[0] if failed.reply.error else "something else"
+
+
 def _refusal(model):
     """The criterion that too many tokens raise a ValueError."""
-    sentence = f"{MOST + 1} tokens are one too many: a ValueError"
-    try:
-        model(TOKENS.repeat(1, 2)[:, : MOST + 1])
-    except AttemptFailed as failed:
-        message = failed.reply.error.message if failed.reply.error else "something else"
-        otherwise = f"Too many tokens must raise a ValueError; yours raise {message}."
-        return holds(message.startswith("ValueError"), sentence, otherwise)
-    return holds(False, sentence, f"It takes {MOST + 1} tokens though it has {MOST} places: raise a ValueError.")
+    result, error = _reply(model, TOKENS.repeat(1, 2)[:, : MOST + 1])
+    otherwise = f"It takes {MOST + 1} tokens though it has {MOST} places: raise a ValueError."
+    if error:
+        otherwise = f"Too many tokens must raise a ValueError; yours raise {error}."
+    elif not isinstance(result, torch.Tensor):
+        otherwise = "Too many tokens must raise a ValueError: write `raise`, not `return`."
+    return holds(error == "ValueError", f"{MOST + 1} tokens are one too many: a ValueError", otherwise)
 
 
 # --- 4.5 rotate ------------------------------------------------------------------------------------------------------
@@ -711,6 +776,17 @@ def _turn_in_place(x, angles):
         "You return the two new columns one by one; lay them out in turn, as in `x`.": (
             lambda x, angles: (_turn(x, angles)[..., 0::2], _turn(x, angles)[..., 1::2])
         ),
+        "`flatten()` joins all axes; `flatten(-2)` joins the last two.": lambda x, angles: _turn(x, angles).flatten(),
+        "You stack along a new first axis; along a new last one, `dim=-1`, the columns of a pair are neighbours.": (
+            lambda x, angles: torch.stack([_turn(x, angles)[..., 0::2], _turn(x, angles)[..., 1::2]]).flatten(-2)
+        ),
+        "You take every second slice of the wrong axis; the columns are the last one: `x[..., 0::2]`.": (
+            lambda x, angles: x[:, 0::2] * angles.cos()
+        ),
+        "`angles[i]` is the row of a token; pair i has the column `angles[..., i]`.": (
+            lambda x, angles: x[..., 0] * angles[0].cos()
+        ),
+        "`math.cos` takes a single number; `angles.cos()` takes them all.": lambda x, angles: x * math.cos(angles),
         "Every token is turned by the angles of the first one; each has its own row of angles.": (
             lambda x, angles: _turn(x, angles[:1].expand_as(angles))
         ),
@@ -795,6 +871,21 @@ def _angles_of_the_model(x):
     return _turn(x, _angles(x.shape[-2], x.shape[-1] * x.shape[1])[:, : x.shape[-1] // 2])
 
 
+def _turn_by_columns(x, angles):
+    """`rotate`'s own formula: a wrong shape of the angles raises the same error as with the learner's."""
+    a, b = x[..., 0::2], x[..., 1::2]
+    return torch.stack([a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()], -1).flatten(-2)
+
+
+def _misfit(tokens=lambda x: x.shape[2], width=lambda x: x.shape[3]):
+    """Rotary attention with angles of another shape."""
+
+    def turn(x):
+        return _turn_by_columns(x, _angles(tokens(x), width(x)))
+
+    return _rotary(turn, turn)
+
+
 def _backwards(x):
     return _turn(x, -_angles(x.shape[-2], x.shape[-1]))
 
@@ -819,8 +910,18 @@ def _added(x):
         "You turn before the heads are split, so each head gets other clocks; split first, then turn K columns.": (
             _rotary(_same, _same, before=_by_places)
         ),
-        "Your clocks are as wide as the model; after the split ask for angles of K columns.": (
+        "Your clocks are made for the width of the model, and cut; after the split ask for `position_angles(T, K)`.": (
             _rotary(_angles_of_the_model, _angles_of_the_model)
+        ),
+        "Your clocks are as wide as the model; after the split a head is K columns wide: `position_angles(T, K)`.": (
+            _misfit(width=lambda x: x.shape[1] * x.shape[3])
+        ),
+        "You ask for K / 2 columns; `position_angles(T, K)` makes K / 2 hands by itself.": (
+            _misfit(width=lambda x: x.shape[3] // 2)
+        ),
+        "You count the heads: after the split the tokens are axis 2, (B, H, T, K).": _misfit(lambda x: x.shape[1]),
+        "You count the sequences of the batch: after the split the tokens are axis 2, (B, H, T, K).": (
+            _misfit(lambda x: x.shape[0])
         ),
         "You turn the result as well; once the values are mixed, there is nothing left to turn.": (
             _rotary(result=_by_places)

@@ -97,14 +97,14 @@ def sinusoids(waves):
                  "at all.")  # fmt: skip
 
 
-def by_places(matrices):
+def by_places(matrices, xlabel="place of one", ylabel="place of the other"):
     """Draw a number for each pair of places as a heat map.  `matrices` maps a title to (T, T)"""
     figure, panels = axes(len(matrices), width=4.4 if len(matrices) == 1 else 10, height=3.2, squeeze=False)
     spreads = {}
     for ax, (title, matrix) in zip(panels[0], matrices.items()):
         drawn = ax.imshow(matrix, cmap="viridis")
         figure.colorbar(drawn, ax=ax, shrink=0.7)
-        ax.set(title=title, xlabel="place of one", ylabel="place of the other")
+        ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
         diagonals = [matrix.diagonal(distance) for distance in range(-len(matrix) + 1, len(matrix))]
         spreads[title] = max(float(d.max() - d.min()) for d in diagonals)
     text = "; ".join(f"{title}: along a diagonal they differ by up to {s:.1f}" for title, s in spreads.items())
