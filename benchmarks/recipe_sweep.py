@@ -45,8 +45,10 @@ VARIATIONS = {
     "batch doubled": {"batch": 2 * RECIPE.batch},
     "rows of 16 tokens": {"max_tokens": 16, "batch": 2 * RECIPE.batch},
     "rows of 64 tokens": {"max_tokens": 64, "batch": RECIPE.batch // 2},
-    "1 layer": {"layers": 1},
+    "2 layers": {"layers": 2},
     "3 layers": {"layers": 3},
+    "feed-forward as wide as the model": {"d_hidden": RECIPE.d_model},
+    "feed-forward four times as wide": {"d_hidden": 4 * RECIPE.d_model},
     "width 96": {"d_model": 96},
     "width 192": {"d_model": 192, "heads": 6},
     "8 heads": {"heads": 8},
@@ -104,9 +106,8 @@ def train_and_measure(recipe, tokenizer, corpus, unigram=True):
 def start(recipe, tokenizer, corpus, unigram=True):
     """A new model, and the rows it is to learn from."""
     torch.manual_seed(recipe.seed)
-    model = build_masked_lm(
-        recipe.vocab_size, recipe.d_model, recipe.heads, recipe.layers, recipe.max_tokens, recipe.std
-    )
+    sizes = recipe.vocab_size, recipe.d_model, recipe.heads, recipe.layers, recipe.max_tokens, recipe.std
+    model = build_masked_lm(*sizes, d_hidden=recipe.d_hidden)
     rows = pack_rows(tokenizer, corpus.train, recipe.max_tokens)
     if unigram:
         start_at_unigram(model.head, token_shares(rows, SPECIAL_IDS, recipe.vocab_size))

@@ -19,6 +19,7 @@ from torch.utils.benchmark import Timer
 from nanobert.embeddings import Embeddings
 from nanobert.encoder import Encoder, EncoderBlock, FeedForward
 from nanobert.multi_head import MultiHeadAttention
+from nanobert.positions import sinusoidal_positions
 from nanobert.recipe import RECIPES
 from nanobert.tokenizer import MASK, SPECIAL_IDS, encode_rows, pack_rows, train_tokenizer
 from nanobert.training import best_device, pretrain
@@ -213,8 +214,10 @@ def build_model(recipe):
     torch.manual_seed(recipe.seed)
     width = recipe.d_model
     embeddings = Embeddings(recipe.vocab_size, width, recipe.max_tokens, recipe.std)
+    waves = sinusoidal_positions(recipe.max_tokens, width)  # positions begin as lesson 04's, and are learned on
+    embeddings.position.weight.data = recipe.std * 2**0.5 * waves
     blocks = [
-        EncoderBlock(MultiHeadAttention(width, recipe.heads), FeedForward(width, 4 * width), width)
+        EncoderBlock(MultiHeadAttention(width, recipe.heads), FeedForward(width, recipe.d_hidden), width)
         for _ in range(recipe.layers)
     ]
     return MaskedLM(embeddings, Encoder(blocks, nn.LayerNorm(width)), MaskedLMHead(width, embeddings.token))
@@ -389,7 +392,7 @@ if trained := widgets.ready(checks, *exercises):
     choices = [n for n in (1, 2, 4) if n <= os.cpu_count()]
     threads = min(choices, key=lambda n: Timer("measure()", globals=timed, num_threads=n).timeit(3).median)
     torch.set_num_threads(threads)
-    print(f"{threads} threads are the fastest; {recipe.steps:,} steps of {recipe.batch} rows, on {device.type}")
+    print(f"fastest now: {threads} of {os.cpu_count()} threads; {recipe.steps:,} steps of {recipe.batch} rows, {device.type}")
 
 # %% [markdown]
 # The loop and its optimizers are lesson 06's; masks, loss and schedule are yours. It takes about three minutes on two
@@ -415,8 +418,8 @@ if trained:
 # %% [markdown]
 # **The plateau.** At first the loss stays close to the unigram line. Which words stand around a blank, in whatever
 # order, helps only a little. To do better, attention must find out *where* they stand, and that takes matrices that fit
-# each other before any of them is of use. It can take long: the dashed curve, recorded once on the Bible, is the same
-# model with AdamW alone and batches of 32 rows.
+# each other before any of them is of use. It can take long: the dashed curve, recorded once on the Bible, is a model of
+# two layers with AdamW alone and batches of 32 rows.
 #
 # **The break.** Where the orange curve leaves the blue one, the order of the words begins to count, and the loss breaks
 # off. Soon a shuffled text is worse than none. Who stops before that believes that the model can't learn.
@@ -432,7 +435,7 @@ if trained:
     inputs, labels = fixed_masks(held_out, recipe.vocab_size)
     loss = held_out_loss(model, inputs.to(device), labels.to(device))
     guesses, asked = first_guesses(inputs), labels != IGNORE
-    print(f"below the unigram plateau: {loss < unigram}")
+    print(f"below the unigram plateau: {loss < unigram}; at most 2.5 nats: {loss <= 2.5}")
     print(f"held-out loss {loss:.2f}, perplexity {torch.tensor(loss).exp():.1f}, "
           f"first guess right: {(guesses == labels)[asked].float().mean():.0%}")  # fmt: skip
 

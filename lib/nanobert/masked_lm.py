@@ -9,6 +9,7 @@ from torch import nn
 from nanobert.embeddings import Embeddings
 from nanobert.encoder import Encoder, EncoderBlock, FeedForward
 from nanobert.multi_head import MultiHeadAttention
+from nanobert.positions import sinusoidal_positions
 from nanobert.tokenizer import IGNORE
 
 
@@ -60,17 +61,22 @@ class MaskedLM(nn.Module):
         return self.head(x)
 
 
-def build_masked_lm(vocab_size, d_model=128, heads=4, layers=2, max_tokens=32, std=0.05, dropout=0.0, pre_norm=True):
-    """A masked language model from its sizes; the feed-forward nets are four times as wide as the model.
+def build_masked_lm(
+    vocab_size, d_model=128, heads=4, layers=2, max_tokens=32, std=0.05, dropout=0.0, pre_norm=True, d_hidden=None
+):
+    """A masked language model from its sizes; `d_hidden`, inside the feed-forward nets, is 4 `d_model` if left out.
 
+    Positions start as sinusoids and are learned from there: what attention needs first is there from the beginning.
     Errors: ValueError if the heads do not divide the width.
     Source: Devlin et al. 2019, section 3; pre-norm: Xiong et al. 2020, "On Layer Normalization in the Transformer".
     """
+    d_hidden = d_hidden or 4 * d_model
     blocks = [
-        EncoderBlock(MultiHeadAttention(d_model, heads), FeedForward(d_model, 4 * d_model), d_model, pre_norm, dropout)
+        EncoderBlock(MultiHeadAttention(d_model, heads), FeedForward(d_model, d_hidden), d_model, pre_norm, dropout)
         for _ in range(layers)
     ]
     # Pre-norm leaves the sum of all layers without a norm, post-norm leaves the input of the first without one.
     last_norm, first_norm = (nn.LayerNorm(d_model), None) if pre_norm else (None, nn.LayerNorm(d_model))
     embeddings = Embeddings(vocab_size, d_model, max_tokens, std, first_norm)
+    embeddings.position.weight.data = std * 2**0.5 * sinusoidal_positions(max_tokens, d_model)  # variance std**2
     return MaskedLM(embeddings, Encoder(blocks, last_norm), MaskedLMHead(d_model, embeddings.token))

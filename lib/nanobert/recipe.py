@@ -10,11 +10,12 @@ class Recipe:
     vocab_size: int = 2000
     d_model: int = 128
     heads: int = 4
-    layers: int = 2
+    d_hidden: int = 256
+    layers: int = 1
     max_tokens: int = 32
     std: float = 0.05
     batch: int = 64
-    steps: int = 1800
+    steps: int = 3400
     warmup: int = 60
     mask_rate: float = 0.3
     muon_peak: float = 0.01
@@ -25,6 +26,6 @@ class Recipe:
 
 RECIPES = {
     "cpu": Recipe(),
-    "gpu": Recipe(d_model=384, heads=6, layers=6, max_tokens=128, batch=256, peak=1e-3),
-    "test": Recipe(d_model=32, heads=2, layers=1, batch=8, steps=20, warmup=4),
+    "gpu": Recipe(d_model=384, heads=6, d_hidden=1536, layers=6, max_tokens=128, batch=256, peak=1e-3),
+    "test": Recipe(d_model=32, heads=2, d_hidden=64, batch=8, steps=20, warmup=4),
 }

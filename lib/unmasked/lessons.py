@@ -35,6 +35,7 @@ BUILT_IN = {
     "attention": 2,
     "multi_head": 3,
     "embeddings": 4,
+    "positions": 4,
     "encoder": 5,
     "recipe": 6,
     "optimizer": 6,
