@@ -16,7 +16,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-REQUIREMENTS = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]]
+EXTRAS = PROJECT["optional-dependencies"]
+REQUIREMENTS = [Requirement(line) for line in sum(EXTRAS.values(), PROJECT["dependencies"])]
 CONSTRAINTS = {
     canonicalize_name(constraint.name): constraint.specifier
     for line in (ROOT / "constraints.txt").read_text().splitlines()
@@ -33,6 +34,10 @@ def test_every_requirement_has_a_constraint_that_fits(requirement):
     else:
         (pin,) = constraint
         assert pin.operator == "==" and requirement.specifier.contains(pin.version)
+
+
+def test_tests_need_what_every_other_extra_brings():
+    assert set(EXTRAS["test"]) >= set(EXTRAS["postgres"])
 
 
 def test_torch_is_the_only_range():
