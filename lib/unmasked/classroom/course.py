@@ -8,6 +8,7 @@ from pathlib import Path
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
 from nbgrader.apps.baseapp import NbGrader
+from sqlalchemy.exc import SQLAlchemyError
 
 import unmasked
 from unmasked.errors import UnmaskedError
@@ -84,8 +85,8 @@ class Course:
             raise UnmaskedError(f"{lesson.name} is not released: run `unmasked class release {lesson.number}` first.")
 
     def gradebook(self):
-        """nbgrader's gradebook, to be used with `with`."""
-        return Gradebook(self.db_url, self.course_id)
+        """nbgrader's gradebook, to be used with `with`. Errors: UnmaskedError if its database can't be used."""
+        return open_gradebook(self.db_url, self.course_id)
 
     def api(self):
         """nbgrader's own programming interface, which its commands and the formgrader use."""
@@ -95,6 +96,20 @@ class Course:
 def the_repository():
     """The folder of the repository that this program was installed from."""
     return Path(unmasked.__file__).resolve().parents[2]
+
+
+def open_gradebook(db_url, course_id):
+    """nbgrader's gradebook at a URL, made if the database is empty. Errors: UnmaskedError if it can't be used."""
+    put_programs_on_path()
+    try:
+        return Gradebook(db_url, course_id)
+    except ModuleNotFoundError as error:
+        raise UnmaskedError(
+            f"This database needs the package {error.name}; for PostgreSQL, run `pip install 'psycopg[binary]'`."
+        ) from None
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+        raise UnmaskedError(f"The database can't be used: {reason}.") from None
 
 
 def require_success(outcome, attempted):

@@ -3,10 +3,7 @@
 import re
 from pathlib import Path
 
-from nbgrader.api import Gradebook
-from sqlalchemy.exc import SQLAlchemyError
-
-from unmasked.classroom.course import CONFIG, Course, put_programs_on_path, the_repository
+from unmasked.classroom.course import CONFIG, Course, open_gradebook, the_repository
 from unmasked.errors import UnmaskedError
 
 # What nbgrader's Autograde does by itself, but for the first: that would be Execute, which runs submissions unconfined.
@@ -58,7 +55,7 @@ def new(path, course_id=None, db_url=None):
     if not re.fullmatch(r"\w[\w.-]*", course_id):
         raise UnmaskedError(f"{course_id!r} can't name a class: use letters, digits, dots and hyphens with --name.")
     if db_url:
-        _make_gradebook(db_url, course_id)
+        open_gradebook(db_url, course_id).close()
     root.mkdir(parents=True, exist_ok=True)
     root.chmod(0o700)  # what lies in it is nobody else's business
     (root / "source").mkdir()
@@ -73,19 +70,6 @@ def _require_place(root):
         raise UnmaskedError(f"{root} is inside of the repository, which is no place for private data: choose another.")
     if root.is_file() or root.is_dir() and any(root.iterdir()):
         raise UnmaskedError(f"{root} is not empty: choose a new folder.")
-
-
-def _make_gradebook(db_url, course_id):
-    put_programs_on_path()
-    try:
-        Gradebook(db_url, course_id).close()
-    except ModuleNotFoundError as error:
-        raise UnmaskedError(
-            f"This database needs the package {error.name}; for PostgreSQL, run `pip install 'psycopg[binary]'`."
-        ) from None
-    except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-        raise UnmaskedError(f"The database can't be used: {reason}.") from None
 
 
 def _configuration(course_id, db_url):

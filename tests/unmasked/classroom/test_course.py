@@ -140,3 +140,10 @@ def test_the_formgrader_grades_in_the_cage(course, monkeypatch):
     assert formgrader.coursedir.db_url == course.db_url
     grading = Autograde(coursedir=formgrader.coursedir, parent=formgrader)
     assert grading.autograde_preprocessors[0] == "unmasked.classroom.preprocessor.CagedExecute"
+
+
+def test_a_gradebook_that_is_broken_is_told(tmp_path):
+    course = new(tmp_path / "class")
+    (course.root / "gradebook.db").write_text("no database at all, but long enough to be looked at")
+    with pytest.raises(UnmaskedError, match="The database can't be used: file is not a database"):
+        course.gradebook()
