@@ -92,13 +92,14 @@ with once_done("exercise 1.1"):
 with once_done("exercise 1.1"):
     known = build_vocabulary([character for text in corpus.train for character in text.lower()], 2000)
     new_characters = [character for text in corpus.held_out for character in text.lower()]
-    print("size of the vocabulary:", len(known))
-    print("unknown:", sum(character not in known for character in new_characters))
-    print(f"tokens in a verse: {len(new_characters) / len(corpus.held_out):.0f}, with words {len(new_words) / len(corpus.held_out):.0f}")
+    unknown = sum(character not in known for character in new_characters)
+    print(f"size of the vocabulary: {len(known)}, unknown: {unknown}")
+    for name, tokens in (("characters", new_characters), ("words", new_words)):
+        print(f"{name} in a held-out verse: {len(tokens) / len(corpus.held_out):.0f}")
 
 # %% [markdown]
-# Rows four times as long, and attention compares every token with every other: 16 times the work. And a letter by
-# itself means nothing.
+# Rows more than four times as long; and attention compares every token with every other, which makes nearly twenty times
+# as many pairs. And a letter by itself says little.
 #
 # ## Subwords
 #
@@ -200,8 +201,8 @@ print(join_pair(["h", "##u", "##g", "##s"], ("##u", "##g")))
 # %%
 counts = Counter(words)
 letters = {word: [word[0], *("##" + character for character in word[1:])] for word in counts}
+cut, new_pieces = letters, []
 with once_done("exercise 1.3"):
-    cut, new_pieces = letters, []
     for _ in range(30):
         pair = most_frequent_pair(cut, counts)
         cut = {word: join_pair(pieces, pair) if pair[0] in pieces else pieces for word, pieces in cut.items()}
@@ -209,9 +210,9 @@ with once_done("exercise 1.3"):
     print(" ".join(new_pieces))
 
 # %% [markdown]
-# Common words and endings come first. Two thousand rounds take Python minutes; Hugging Face's `tokenizers`, written in
-# Rust, goes by the same rule. (It numbers pieces at random; we hand it the first ones in our order, so that every run
-# gives the same ids.)
+# Common words and endings come first. For a vocabulary of 2,000 we let Hugging Face's `tokenizers` go on: the same rule,
+# in fast Rust. (It numbers some pieces at random; we hand it those in an order of our own, so that every run gives the
+# same ids.)
 
 # %%
 first = [*SPECIAL_TOKENS, *sorted({piece for pieces in letters.values() for piece in pieces[1:]})]
@@ -220,7 +221,7 @@ trained.train_from_iterator(corpus.train, vocab_size=2000, min_frequency=0, spec
 vocabulary = trained.get_vocab()
 theirs = [piece for piece in sorted(vocabulary, key=vocabulary.get) if len(piece.removeprefix("##")) > 1][5:]
 print(f"{len(vocabulary):,} pieces, of which the last are", " ".join(theirs[-8:]))
-with once_done("exercise 1.3"):
+if new_pieces:
     print("its first thirty new pieces are yours, in the same order:", theirs[:30] == new_pieces)
 
 # %% [markdown]
@@ -239,7 +240,7 @@ with once_done("exercise 1.2"):
 
 # %%
 with once_done("exercises 1.1 and 1.2"):
-    verse = "Nebuchadnezzar the king made an image of gold."
+    verse = "Hear now my reasoning. Listen to the pleadings of my lips."
     known = build_vocabulary(words, 2000)
     pictures.cuts({
         "Words": [word if word in known else "[UNK]" for word in split_words(verse)],
@@ -257,8 +258,8 @@ with once_done("exercise 1.2"):
     widgets.playground(split_words, word_pieces, vocabulary, "The unmasked tokenizer begot transformers!")
 
 # %% [markdown]
-# Pieces are frequent, not meaningful: this text has hardly an *unmasked* in it. What a piece means in its company is for
-# the layers above to learn.
+# Pieces are frequent, not meaningful: see where *unmasked* is cut. What a piece means in its company is for the layers
+# above to learn.
 #
 # ### Exercise 1.4 · Encode (about 6 min)
 #
@@ -280,7 +281,7 @@ def encode(words, vocabulary):
 checks.encode(encode)
 
 # %% [markdown]
-# Is it BERT's tokenizer? Give Hugging Face's the same vocabulary, and compare *every verse*:
+# Is it the real WordPiece? Give Hugging Face's the same vocabulary, and compare *every verse*:
 
 # %%
 hugging_face = BertWordPieceTokenizer(vocabulary, lowercase=True)
@@ -293,16 +294,17 @@ with once_done("exercise 1.4, after 1.2"):
 # And back: `##` says which pieces belong together. Capitals are lost, and so are the spaces around punctuation.
 
 # %%
+token_of = {id: token for token, id in vocabulary.items()}
 with once_done("exercise 1.4, after 1.2"):
-    tokens = {id: token for token, id in vocabulary.items()}
-    ids = encode(split_words("Nebuchadnezzar the king made an image of gold."), vocabulary)
+    ids = encode(split_words("Listen to the pleadings of my lips."), vocabulary)
     print(ids)
-    print(" ".join(tokens[id] for id in ids).replace(" ##", ""))
+    print(" ".join(token_of[id] for id in ids).replace(" ##", ""))
 
 # %% [markdown]
 # ## Padding
 #
-# Texts differ in length, and a tensor is rectangular.
+# Texts differ in length, and a tensor is rectangular. A token that only fills up a row must never count, so a batch comes
+# with a mask (lesson 00).
 #
 # ### Exercise 1.5 · A batch (about 8 min)
 #
@@ -327,15 +329,20 @@ def pad_batch(rows, pad_id=0):
 checks.pad_batch(pad_batch)
 
 # %%
+def batch_of(texts):
+    """(B, T) tokens and (B, T) key_padding_mask of texts."""
+    return pad_batch([encode(split_words(text), vocabulary) for text in texts])
+
+
 verses = ["Jesus wept.", "Let there be light!", "Nebuchadnezzar saw it, and rejoiced."]
 with once_done("exercise 1.5, after 1.4"):
-    batch, key_padding_mask = pad_batch([encode(split_words(verse), vocabulary) for verse in verses])
-    pictures.padded_batch([[tokens[id] for id in row] for row in batch.tolist()], key_padding_mask)
+    batch, key_padding_mask = batch_of(verses)
+    pictures.padded_batch([[token_of[id] for id in row] for row in batch.tolist()], key_padding_mask)
 
 # %% [markdown]
 # **Beware of the other mask.** Hugging Face's models take an `attention_mask`: 1 where a token *counts*, 0 where it is
-# padding, the inverse of ours (which is that of PyTorch's `nn.MultiheadAttention`). Mixing them up gives no error: the
-# model then looks at nothing but padding.
+# padding, the inverse of ours (which is that of PyTorch's `nn.MultiheadAttention`). Mixing them up gives no error; the
+# model just looks at nothing but padding.
 
 # %%
 hugging_face.enable_padding()
@@ -344,8 +351,11 @@ hugging_face.no_padding()
 attention_mask = torch.tensor([encoding.attention_mask for encoding in encodings])
 print(attention_mask)
 with once_done("exercise 1.5, after 1.4"):
+    batch, key_padding_mask = batch_of(verses)
     print("the same tokens:", torch.equal(batch, torch.tensor([encoding.ids for encoding in encodings])))
     print("key_padding_mask is attention_mask == 0:", torch.equal(key_padding_mask, attention_mask == 0))
+    left = batch[~attention_mask.bool()]  # where a mask that should be inverted, and isn't, says "no padding"
+    print("if attention_mask is taken for it, all that counts is:", {token_of[id] for id in left.tolist()})
 
 # %% [markdown]
 # Padding is work for nothing. How much of a batch of 32 verses is it, drawn at random, or with verses of like length
@@ -353,10 +363,12 @@ with once_done("exercise 1.5, after 1.4"):
 
 # %%
 with once_done("exercise 1.5, after 1.4"):
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).tolist()
-    for name, some in (("at random", order), ("by length", sorted(order, key=lambda i: len(rows[i])))):
-        masks = [pad_batch([rows[i] for i in some[k : k + 32]])[1] for k in range(0, len(some), 32)]
-        print(f"{name}: {sum(mask.sum() for mask in masks) / sum(mask.numel() for mask in masks):.1%} is padding")
+    order = torch.randperm(len(corpus.held_out), generator=torch.Generator().manual_seed(0)).tolist()
+    texts = [corpus.held_out[i] for i in order]
+    by_length = sorted(texts, key=lambda text: len(encode(split_words(text), vocabulary)))
+    for name, some in (("at random", texts), ("by length", by_length)):
+        masks = [batch_of(some[k : k + 32])[1] for k in range(0, len(some), 32)]
+        print(f"{name}: {sum(mask.sum() for mask in masks) / sum(mask.numel() for mask in masks):.0%} is padding")
 
 # %% [markdown]
 # ## Ids to vectors
@@ -400,6 +412,7 @@ with once_done("exercise 1.6"):
 # %%
 layer = nn.Embedding(len(vocabulary), 64)  # PyTorch's own: a table, and the lookup
 with once_done("exercise 1.6, after 1.5"):
+    batch, key_padding_mask = batch_of(verses)
     vectors = embed(batch, layer.weight)
     print("equal to nn.Embedding:", torch.equal(vectors, layer(batch)), " shape (B, T, D):", tuple(vectors.shape))
     print(f"numbers multiplied: {batch.numel() * len(vocabulary) * 64:,} as a product, 0 as a lookup")

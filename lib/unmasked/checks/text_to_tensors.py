@@ -92,6 +92,9 @@ def _ordered_by(key):
         "This is id -> token; the other way round is asked for.": (
             lambda tokens, size: {id: token for token, id in _vocabulary(tokens, size).items()}
         ),
+        "`SPECIAL_TOKENS` is a tuple, which can't be added to a list; unpack both into a new one: `[*a, *b]`.": (
+            lambda tokens, size: SPECIAL_TOKENS + _ordered(tokens)
+        ),
         "This is a list of tokens; make a dict token -> id of it.": (
             lambda tokens, size: list(_vocabulary(tokens, size))
         ),
@@ -169,13 +172,14 @@ def _hugging_face(word, vocabulary):
     return [token.value for token in WordPiece(vocabulary, unk_token="[UNK]").tokenize(word)]
 
 
-def _greedy(word, vocabulary, shortest=False, mark="##", longest_word=100, at_a_dead_end=None):
+def _greedy(word, vocabulary, shortest=False, mark="##", longest_word=100, at_a_dead_end=None, fewest=1, less=0):
     """Longest match first, with everything that can be wrong about it; a dead end gives [UNK] by default."""
     if len(word) > longest_word:
         return ["[UNK]"]
     pieces, start = [], 0
     while start < len(word):
-        ends = range(start + 1, len(word) + 1) if shortest else range(len(word), start, -1)
+        ends = range(start + fewest, len(word) - less + 1)
+        ends = ends if shortest else reversed(ends)
         found = [end for end in ends if (mark if start else "") + word[start:end] in vocabulary]
         if not found:
             return at_a_dead_end(pieces, word[start:]) if at_a_dead_end else ["[UNK]"]
@@ -186,6 +190,13 @@ def _greedy(word, vocabulary, shortest=False, mark="##", longest_word=100, at_a_
 
 def _variation(**options):
     return lambda word, vocabulary: _greedy(word, vocabulary, **options)
+
+
+def _skipping_one(word, vocabulary, mark=""):
+    if not word or len(word) > 100:
+        return ["[UNK]"] if word else []
+    found = [end for end in range(len(word), 0, -1) if mark + word[:end] in vocabulary]
+    return [mark + word[: found[0]], *_skipping_one(word[found[0] + 1 :], vocabulary, "##")] if found else ["[UNK]"]
 
 
 def _from_the_end(word, vocabulary):
@@ -247,6 +258,16 @@ def _skipping(word, vocabulary):
         ),
         "Words of more than 100 characters are cut too; they become [UNK].": _variation(longest_word=10**6),
         "A word of 100 characters becomes [UNK] already; only longer ones do.": _variation(longest_word=99),
+        "You never try a piece of one character: let `end` go down to `start + 1`.": _variation(fewest=2),
+        "You never try the whole rest of a word: let `end` begin at `len(word)`.": _variation(less=1),
+        "A character between two pieces is skipped: the next piece starts where the last one ended.": _skipping_one,
+        "Only the first piece is there: go on until the end of the word.": (
+            lambda word, vocabulary: _greedy(word, vocabulary)[:1]
+        ),
+        "After the start of a word only pieces with ## count; you also take those that stand without it in the "
+        "vocabulary.": lambda word, vocabulary: _greedy(
+            word, {mark + piece.removeprefix("##") for piece in vocabulary for mark in ("", "##")}
+        ),
         "You only look up the whole word; if it is not in the vocabulary, it must be cut.": (
             lambda word, vocabulary: [word] if word in vocabulary else ["[UNK]"]
         ),
@@ -260,18 +281,18 @@ def _skipping(word, vocabulary):
 )
 def word_pieces(attempt):
     """Song et al. 2021, "Fast WordPiece Tokenization": longest match first; Hugging Face's WordPiece."""
-    cuts = {word: attempt(word, PIECES) for word in ("mask", "unmasked", "asked", "sunmask")}
-    for word, cut in cuts.items():
-        yield holds(
-            isinstance(cut, (list, tuple)) and all(isinstance(piece, str) for piece in cut),
-            f"for `{word}` it returns a list of pieces",
-            f"For `{word}` the result is {_kind(cut)}; a list of pieces (texts) is needed.",
-            received=cut,
-        )
+    cuts = {word: attempt(word, PIECES) for word in ("mask", "unmasked", "asks", "sunmask")}
+    unfit = [cut for cut in cuts.values() if not _texts(cut)]
+    yield holds(
+        not unfit,
+        "it returns a list of pieces",
+        f"The result is {_kind(unfit[0]) if unfit else ''}; a list of pieces (texts) is needed.",
+        received=unfit[0] if unfit else None,
+    )
     sentences = {
         "mask": "a word of the vocabulary stays whole",
         "unmasked": "`unmasked` is cut into the longest piece that begins it, the longest that goes on, and so forth",
-        "asked": "so is `asked`",
+        "asks": "so is `asks`, with a piece of one character at its end",
         "sunmask": "and `sunmask`",
     }
     for word, sentence in sentences.items():
@@ -284,6 +305,10 @@ def word_pieces(attempt):
         yield _cut_right(word, attempt(word, PIECES), sentence)
     yield _cut_right("a" * 100, attempt("a" * 100, PIECES), "a word of 100 characters is cut")
     yield _cut_right("a" * 101, attempt("a" * 101, PIECES), "a longer one is [UNK]")
+
+
+def _texts(value):
+    return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
 
 
 def _cut_right(word, cut, sentence, earns=0):
@@ -385,6 +410,15 @@ TEXTS = [
         "You joined the pair; return its two pieces.": (
             lambda words, counts: (lambda a, b: a + b.removeprefix("##"))(*_best(_pair_counts(words, counts)))
         ),
+        "`max` of a counter compares its keys, by alphabet; `key=counter.get` compares their counts.": (
+            lambda words, counts: max(_pair_counts(words, counts))
+        ),
+        "Each word overwrites the counts of the words before it; add to them.": (
+            lambda words, counts: _best({p: counts[w] for w, cut in words.items() for p in zip(cut, cut[1:])})
+        ),
+        "`most_common(1)` is a list of one (pair, count); take the pair out of it.": (
+            lambda words, counts: _pair_counts(words, counts).most_common(1)
+        ),
         "You return the count as well; return the pair only.": (
             lambda words, counts: _pair_counts(words, counts).most_common(1)[0]
         ),
@@ -405,8 +439,7 @@ def most_frequent_pair(attempt):
     ]
     pairs = [attempt(cut, counts) for cut, (counts, _) in zip(words, texts)]
     yield holds(
-        all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs)
-        and all(isinstance(piece, str) for pair in pairs for piece in pair),
+        all(_texts(pair) and len(pair) == 2 for pair in pairs),
         "it returns two pieces",
         f"The result is {_kind(pairs[0])}; a tuple of two pieces (texts) is needed.",
         received=pairs[0],
@@ -459,6 +492,12 @@ def _ids(words, vocabulary, frame=("[CLS]", "[SEP]"), cut=_greedy):
         "Words are looked up whole; cut each into its pieces first.": (
             lambda words, vocabulary: [2, *(vocabulary.get(word, 1) for word in words), 3]
         ),
+        "Words are looked up whole, and not every word is in the vocabulary; cut each into its pieces first.": (
+            lambda words, vocabulary: [vocabulary[word] for word in words]
+        ),
+        "A list of pieces stands in the list as one entry: `extend` adds its pieces, `append` the list itself.": (
+            lambda words, vocabulary: [vocabulary[piece] for piece in [_greedy(word, vocabulary) for word in words]]
+        ),
         "Each word has a list of its own; all ids belong in one flat list.": (
             lambda words, vocabulary: [2, *([vocabulary[p] for p in _greedy(word, vocabulary)] for word in words), 3]
         ),
@@ -482,7 +521,7 @@ def encode(attempt):
     yield holds(
         isinstance(ids, (list, tuple)) and all(type(id) is int for id in ids),
         "it returns a list of whole numbers",
-        f"The result is {_kind(ids)}; a flat list of ids (whole numbers) is needed.",
+        f"The result is {_kind(ids)}, where one flat list of nothing but whole numbers, the ids, is needed.",
         received=ids,
     )
     expected = [PIECES[p] for p in ("[CLS]", *(p for w in TO_ENCODE for p in _hugging_face(w, PIECES)), "[SEP]")]
@@ -566,6 +605,9 @@ def _cut_to_the_shortest(rows, pad_id=0):
         ),
         "The rows differ in length, and a tensor is rectangular: fill them up before you make a tensor.": (
             lambda rows, pad_id=0: torch.tensor(rows)
+        ),
+        "`max(rows)` is the row with the greatest numbers; the longest one is `max(rows, key=len)`.": (
+            lambda rows, pad_id=0: torch.tensor([row + [pad_id] * (len(max(rows)) - len(row)) for row in rows])
         ),
         "The tokens are not whole numbers: ids number the rows of a table.": (
             _changed(lambda tokens, mask: (tokens.float(), mask))
@@ -655,6 +697,9 @@ def _one_hot_product(tokens, table):
     by_hand=("embedding",),
     mistakes={
         "You take columns of the table; token t is its row t.": lambda tokens, table: table[:, tokens],
+        "You make a table of your own; look the tokens up in the one that is given.": (
+            lambda tokens, table: torch.nn.Embedding(*table.shape).weight[tokens]
+        ),
         "You look up the places 0, 1, 2, ...; look up the tokens that stand there.": (
             lambda tokens, table: table[torch.arange(tokens.shape[1])].expand(len(tokens), -1, -1)
         ),
@@ -690,7 +735,7 @@ def _one_hot_product(tokens, table):
 )
 def embed(attempt):
     """Rows of a table; `torch.nn.functional.embedding`."""
-    tokens, table = torch.tensor([[5, 0, 2], [2, 5, 1]]), tensor(V, D)  # token 6, the last, does not occur
+    tokens, table = torch.tensor([[5, 0, 2], [2, 5, 1]]), tensor(V, D, scale=2.0)  # token 6, the last, does not occur
     vectors = attempt(tokens, table)
     yield shaped(vectors, B=B, T=T, D=D, hint="One row of the table for each token.")
     yield close(

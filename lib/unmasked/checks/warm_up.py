@@ -123,8 +123,11 @@ def _lowered_by(level):
         "`max` along an axis gives two things, values and their places; take `.values`, or use `amax`.": (
             lambda s: s - s.max(-1, keepdim=True)
         ),
+        "Python's `max` can't compare tensors; `amax(dim=-1, keepdim=True)` gives the largest score of each row.": (
+            lambda s: (s - max(s)).exp()
+        ),
         "You divide by the sum of all exponentials; each row is divided by its own sum.": (
-            lambda s: _exponentials(s) / _exponentials(s).sum()
+            lambda s: s.exp() / s.exp().sum()
         ),
         "Your softmax runs along the axis before the last one; a row is the last axis.": _softmax_along(-2),
         "Your softmax runs along the first axis; a row is the last axis.": _softmax_along(0),
@@ -238,6 +241,7 @@ def _mean_in_loops(x, padding):
         "The mask (B, T) lacks a last axis to line up with (B, T, D) when you multiply: add one with `[..., None]`.": (
             lambda x, mask: x * ~mask
         ),
+        "`not` asks about the mask as a whole; `~` inverts each of its places.": lambda x, mask: x * (not mask),
         "A bool tensor can't be subtracted from 1: invert it with `~`.": lambda x, mask: x * (1 - mask),
         "Indexing with the mask runs all sequences together; each needs a mean of its own.": (
             lambda x, mask: x[~mask].mean(0)
@@ -320,6 +324,13 @@ def _side_by_side(x, matrices):
         "You give `x` its new axis after the tokens; it belongs before them: (B, 1, T, D).": (
             lambda x, m: x[:, :, None] @ m
         ),
+        "You give `x` its new axis before the sequences; it belongs after them: (B, 1, T, D).": lambda x, m: (
+            x[None] @ m
+        ),
+        "`bmm` multiplies matrix b with matrix b only; `@` also broadcasts, once `x` has shape (B, 1, T, D).": (
+            torch.bmm
+        ),
+        "`*` multiplies numbers that stand in the same place; `@` multiplies matrices.": lambda x, m: x * m,
         "Your axes are (H, B, T, K): sequences come first. Give `x` the new axis, not the matrices.": (
             lambda x, m: x @ m[:, None]
         ),

@@ -27,10 +27,10 @@ def boxes(tokens, ids=None):
 
 def cuts(ways):
     """Show one text cut in several ways: name -> tokens."""
-    rows = [
-        f'<div style="margin:6px 0"><b>{escape(name)}</b>, {len(tokens)} tokens:<br>{boxes(tokens)}</div>'
-        for name, tokens in ways.items()
-    ]
+    rows = []
+    for name, tokens in ways.items():
+        count = f"{len(tokens)} token{'' if len(tokens) == 1 else 's'}"
+        rows.append(f'<div style="margin:6px 0"><b>{escape(name)}</b>, {count}:<br>{boxes(tokens)}</div>')
     display(HTML("".join(rows)))
 
 
@@ -53,14 +53,14 @@ def shrinking(sizes, pieces, characters):
     figure, ax = axes(width=5.6, height=2.8)
     ax.plot(sizes, pieces, "o-", color=BLUE)
     ax.axhline(characters, ls=":", color="black")
-    ax.annotate("characters", (sizes[-1], characters), ha="right", va="top")
+    ax.annotate("characters", (sizes[-1], characters - 0.05), ha="right", va="top")
     ax.axhline(1, ls=":", color=GREEN)
     ax.annotate("whole words", (sizes[0], 1.05), va="bottom")
     ax.set(xlabel="size of the vocabulary", ylabel="pieces in a word", xscale="log", ylim=(0, characters * 1.08))
     ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
     ax.minorticks_off()
-    show(figure, f"The mean number of pieces in a word falls from {pieces[0]:.1f} to {pieces[-1]:.1f} as the vocabulary "
-                 f"grows from {sizes[0]} to {sizes[-1]:,}.")  # fmt: skip
+    show(figure, f"The mean number of pieces in a word falls from {pieces[0]:.1f} to {pieces[-1]:.1f} as the "
+                 f"vocabulary grows from {sizes[0]} to {sizes[-1]:,}.")  # fmt: skip
 
 
 def padded_batch(rows, key_padding_mask):
@@ -90,5 +90,5 @@ def lookup(one_hot, table, vectors, words):
         ax.set_yticks(range(len(words)), words)
     for ax, sign in zip(panels, "@="):
         ax.text(1.09, 0.5, sign, transform=ax.transAxes, fontsize=15, ha="center", va="center")
-    show(figure, "One-hot vectors, a single bright place in each row, times the table: each row of the result is the row "
-                 "of the table that the bright place picks.")  # fmt: skip
+    show(figure, "One-hot vectors, a single bright place in each row, times the table: each row of the result is the "
+                 "row of the table that the bright place picks.")  # fmt: skip

@@ -201,6 +201,20 @@ def pieces_without_marks(word, vocabulary):
     return pieces
 
 
+def pieces_of_two_or_more(word, vocabulary):
+    pieces, rest = [], word
+    while rest:
+        for length in range(len(rest), 1, -1):
+            piece = ("##" if pieces else "") + rest[:length]
+            if piece in vocabulary:
+                break
+        else:
+            return ["[UNK]"]
+        pieces.append(piece)
+        rest = rest[length:]
+    return pieces
+
+
 def pair_of_each_word_once(words, counts):
     return collections.Counter(p for pieces in words.values() for p in zip(pieces, pieces[1:])).most_common()[0][0]
 
@@ -221,6 +235,7 @@ REWRITTEN_MISTAKES = {
     "word_pieces": {
         "found before it stay": pieces_that_go_on,
         "without their ##": pieces_without_marks,
+        "one character": pieces_of_two_or_more,
     },
     "most_frequent_pair": {"counts once": pair_of_each_word_once},
     "encode": {

@@ -116,9 +116,7 @@ REWRITTEN_MISTAKES = {
         "largest score of the whole tensor": lambda s: (
             (s - torch.max(s)).exp() / (s - torch.max(s)).exp().sum(dim=-1).unsqueeze(-1)
         ),
-        "sum of all exponentials": lambda s: (
-            torch.exp(s - s.max(-1, True)[0]) / torch.exp(s - s.max(-1, True)[0]).sum()
-        ),
+        "sum of all exponentials": lambda s: torch.exp(s - s.max()) / torch.exp(s - s.max()).sum(),
         "first axis": lambda s: torch.exp(s) / torch.exp(s).sum(0),
     },
     "masked_mean": {
