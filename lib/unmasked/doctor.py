@@ -20,14 +20,17 @@ LAB_EXTENSIONS = ("@jupyter/nbgrader", "@jupyter-widgets/jupyterlab-manager")
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report; `remedy` says what to do if it isn't ok."""
+    """One line of the report; `remedy` says what to do if it isn't ok. What is not `needed` is for some people only."""
 
     ok: bool
     sentence: str
     remedy: str
+    needed: bool = True
 
     def __str__(self):
-        return f"[OK]   {self.sentence}" if self.ok else f"[FAIL] {self.sentence}: {self.remedy}"
+        if self.ok:
+            return f"[OK]   {self.sentence}"
+        return f"[FAIL] {self.sentence}: {self.remedy}" if self.needed else f"[NONE] {self.sentence}; {self.remedy}"
 
 
 def examine():

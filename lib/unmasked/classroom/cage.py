@@ -71,15 +71,12 @@ class Cage:
             raise UnmaskedError(NO_CAGE.format(reason=reason)) from None
 
     def _start(self, lesson, walls):
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="unmasked-cage-")))
-        files = dict(_course_files(lesson))
-        for name, path in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, folder / name)
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="unmasked-cage-"))
+        lay_out(course_files(lesson), folder)
         ours, theirs = socket.socketpair()
         log = self._stack.enter_context(tempfile.TemporaryFile())
         python = [sys.executable, "-I", "-c", START, str(theirs.fileno())]
-        command = [*_wall(folder), *python, "/course"] if walls else [*python, str(folder)]
+        command = [*wall(folder), *python, "/course"] if walls else [*python, folder]
         environment = {} if walls else ENVIRONMENT
         process = subprocess.Popen(
             command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -142,7 +139,15 @@ def bubblewrap():
         raise FileNotFoundError("bubblewrap is not installed") from None
 
 
-def _course_files(lesson):
+def lay_out(files, folder):
+    """Copy files into a folder.  files: (name in the folder, path)"""
+    for name, path in files:
+        copy = Path(folder, name)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+
+
+def course_files(lesson):
     """Those files of the course that the cage gets, by their names in it: of `nanobert`, what earlier lessons built."""
     ours, model = Path(unmasked.__file__).parent, Path(nanobert.__file__).parent
     yield from ((f"unmasked/{name}.py", ours / f"{name}.py") for name in OURS)
@@ -150,19 +155,19 @@ def _course_files(lesson):
     yield from ((f"nanobert/{name}.py", model / f"{name}.py") for name in ("__init__", *built))
 
 
-def _wall(folder):
-    """The command that puts a wall around what follows it."""
-    wall = [bubblewrap(), "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    wall += ["--unshare-user", "--uid", "65534", "--gid", "65534", "--hostname", "cage"]
+def wall(folder):
+    """The command that puts the outer wall around what follows it; `folder` is all of the course that is inside."""
+    command = [bubblewrap(), "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    command += ["--unshare-user", "--uid", "65534", "--gid", "65534", "--hostname", "cage"]
     for path in SYSTEM:
-        wall += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind-try", path, path]
+        command += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind-try", path, path]
     for path in dict.fromkeys(map(os.path.realpath, (sys.base_prefix, sys.prefix))):
         if not path.startswith("/usr"):
-            wall += ["--ro-bind", path, path]
+            command += ["--ro-bind", path, path]
     for packages in site.getsitepackages():
         for name in ("unmasked", "nanobert"):  # where they are installed, all of them is
             if os.path.isdir(installed := os.path.join(packages, name)):
-                wall += ["--tmpfs", installed]
-    wall += ["--ro-bind", str(folder), "/course", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
-    wall += ["--remount-ro", "/", "--chdir", "/tmp", "--clearenv"]
-    return wall + [word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value)] + ["--"]
+                command += ["--tmpfs", installed]
+    command += ["--ro-bind", folder, "/course", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
+    command += ["--remount-ro", "/", "--chdir", "/tmp", "--clearenv"]
+    return command + [word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value)] + ["--"]
