@@ -14,7 +14,7 @@ def playground(split_words, word_pieces, vocabulary, text):
 
     def draw(text):
         words = split_words(text[:LONGEST])
-        pieces = [piece for word in words for piece in word_pieces(word, vocabulary)]
+        pieces = sum((word_pieces(word, vocabulary) for word in words), [])
         count = (
             f"{len(words)} word{'' if len(words) == 1 else 's'}, {len(pieces)} token{'' if len(pieces) == 1 else 's'}"
         )
