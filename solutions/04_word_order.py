@@ -470,13 +470,13 @@ with once_done("exercises 4.2 to 4.6"):
 #
 # |  | where | paper | used by |
 # |--|-------|-------|---------|
-# | sinusoidal | added to tokens | Vaswani et al. 2017, 3.5 | the first transformer, Whisper's encoder |
+# | sinusoidal | added to tokens | Vaswani et al. 2017, 3.5 | this paper, Whisper's encoder |
 # | learned | added to tokens | Gehring et al. 2017, 3.1 | GPT to GPT-3, BERT, RoBERTa, ViT |
 # | rotary | turns queries and keys, in every layer | Su et al. 2021 | GPT-NeoX, PaLM, Llama, ModernBERT |
 #
-# RoFormer pairs neighbouring columns, as you did; GPT-NeoX column i with i + K/2. Either is fine, but weights trained
-# with one fail with the other. Others add a number to each score, by distance: learned in T5 (Raffel et al. 2020,
-# 2.1), fixed in ALiBi (Press et al. 2022).
+# RoFormer pairs neighbouring columns, as you did; GPT-NeoX column i with i + K/2. Weights trained with one fail with
+# the other. Others add a number to each score, by distance: learned in T5 (Raffel et al. 2020, 2.1), fixed in ALiBi
+# (Press et al. 2022).
 
 # %% [markdown]
 # ## Explain it
@@ -517,6 +517,6 @@ with once_done("exercises 4.2 to 4.6"):
 # %% [markdown]
 # ## What you have built
 #
-# Three ways to tell a model where a word stands, and a measurement that shows whether it knows. Our own model will have
-# learned positions, as BERT does: `Embeddings` goes on to the next lesson, where attention becomes a block, and blocks
-# become an encoder.
+# Three ways to tell a model where a word stands, and a measurement that shows whether it knows. Our own model will learn
+# its positions, as BERT does, and start them from your sinusoids. `Embeddings` goes on to the next lesson, where
+# attention becomes a block, and blocks become an encoder.
