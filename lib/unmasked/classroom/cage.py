@@ -40,6 +40,9 @@ ENVIRONMENT = {
     # A fork of a process with threads can hang; the workers are what runs in parallel.
     **{f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS")},
     "TOKENIZERS_PARALLELISM": "false",
+    # Large pages: with fewer of them, a fork is twice as fast.
+    "PYTHONMALLOC": "malloc",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 START = "import sys, socket; sys.path.insert(0, sys.argv[2]); from unmasked.classroom import inside; " + (
     "inside.main(socket.socket(fileno=int(sys.argv[1])))"

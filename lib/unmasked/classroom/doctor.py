@@ -19,7 +19,7 @@ NAMESPACES = (
 FILTER = "install libseccomp, for example with `apt install libseccomp2`; the other walls stand without it"
 INNER = (
     "import os, sys; sys.path.insert(0, '/course'); from unmasked.classroom import confine; "
-    "confine.enter_namespaces(); child = os.fork(); child or confine.wall_in(confine.Limits(), None); "
+    "child = confine.fork_apart(); child or confine.map_user(); child or confine.wall_in(confine.Limits(), None); "
     "sys.exit(child and os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
 )
 

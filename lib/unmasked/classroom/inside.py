@@ -4,6 +4,7 @@ This process is started by `unmasked.classroom.cage` and talks to it through one
 socket for each submission. It computes nothing itself and has one thread only, or its forks could hang.
 """
 
+import contextlib
 import gc
 import linecache
 import os
@@ -30,15 +31,56 @@ def main(control):
     gc.collect()
     gc.freeze()  # so that a fork's garbage collection does not copy what they share
     send(control, {"threads": _threads(), "calls_filtered": calls is not None})
-    while True:
-        _, handed, _, _ = socket.recv_fds(control, 1, 1)
-        if not handed:
+
+    inmates = _Inmates(control)
+    while judge := inmates.next_judge():
+        process = confine.fork_apart() if walls else os.fork()
+        if process == 0:
+            _keep_only(judge)
+            _serve_confined(judge, namespace, limits, walls, calls)
+            os._exit(0)
+        inmates.add(judge, process)
+
+
+class _Inmates:
+    """The submissions in the cage. One whose judge hangs up is ended, and one that ends is hung up on."""
+
+    def __init__(self, control):
+        self.control = control
+        self.inmates = {}  # its judge's socket and a handle of its process, by the file number of either
+        self.watch = select.poll()
+        self.watch.register(control, select.POLLIN)
+
+    def next_judge(self):
+        """Wait for a submission; returns the socket to its judge, or None if there will be none any more."""
+        while True:
+            for number, _ in self.watch.poll():
+                if number == self.control.fileno():
+                    _, handed, _, _ = socket.recv_fds(self.control, 1, 1)
+                    return socket.socket(fileno=handed[0]) if handed else None
+                if number in self.inmates:
+                    self.end(number)
+
+    def add(self, judge, process):
+        """Look after a new process."""
+        if not hasattr(os, "pidfd_open"):  # macOS, without walls: it ends when it next asks for what to do
+            judge.close()
             return
-        judge = socket.socket(fileno=handed[0])
-        if os.fork() == 0:
-            control.close()
-            _guard(judge, namespace, limits, walls, calls)
+        handle = os.pidfd_open(process)
+        self.watch.register(judge, 0)  # tells only that the other side hung up
+        self.watch.register(handle, select.POLLIN)
+        self.inmates[judge.fileno()] = self.inmates[handle] = judge, handle
+
+    def end(self, number):
+        """End a process, and with it, as it is the first of its namespace, all others that it started."""
+        judge, handle = self.inmates[number]
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        for each in (judge.fileno(), handle):
+            self.watch.unregister(each)
+            del self.inmates[each]
         judge.close()
+        os.close(handle)
 
 
 def _warm_up():
@@ -47,6 +89,7 @@ def _warm_up():
     layer = torch.nn.Linear(2, 2)
     layer(torch.ones(1, 2)).sum().backward()
     torch.optim.SGD(layer.parameters(), lr=0.1).step()
+    Host(lambda x: x)(Request("call", args=(torch.ones(1),)))
 
 
 def _threads():
@@ -54,24 +97,20 @@ def _threads():
     return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else None
 
 
-def _guard(judge, namespace, limits, walls, calls):
-    """Start the process that runs the submission, and end it, with all that it started, when the judge hangs up."""
+def _keep_only(judge):
+    """Close every file but the judge's socket and the standard ones: those of other submissions are among them."""
+    os.closerange(3, judge.fileno())
+    os.closerange(judge.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _serve_confined(judge, namespace, limits, walls, calls):
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if walls:
-        confine.enter_namespaces()
-    child = os.fork()
-    if child == 0:
-        confine.limit(limits)
-        if walls:
-            confine.wall_in(limits, calls)
-        _serve(judge, namespace, limits)
-        os._exit(0)
-    watch = select.poll()
-    watch.register(judge, 0)  # tells only that the other side hung up
-    while not watch.poll(100) and os.waitpid(child, os.WNOHANG) == (0, 0):
-        pass
-    os.kill(child, signal.SIGKILL)  # the first process of its namespace: all others there go with it
-    os._exit(0)
+        confine.map_user()
+    confine.limit(limits)
+    if walls:
+        confine.wall_in(limits, calls)
+    _serve(judge, namespace, limits)
 
 
 def _serve(judge, namespace, limits):
