@@ -44,11 +44,9 @@ print(f"{len(corpus.train):,} verses, {len(words):,} words, {len(set(words)):,} 
 #
 # ### Exercise 1.1 · A vocabulary (about 8 min)
 #
-# A *vocabulary* gives each token a number, its *id*. First come five special tokens, with the ids 0 to 4: `[PAD]` fills
-# up rows, `[UNK]` stands for what is unknown, `[CLS]` and `[SEP]` frame a text, `[MASK]` hides a token. Then come the
-# most frequent tokens, most frequent first, equally frequent ones by alphabet, until there are `size` entries in all.
-#
-# Return a dict token → id.
+# A *vocabulary* numbers tokens: a dict token → *id*. The ids 0 to 4 are special: `[PAD]` fills up rows, `[UNK]` stands for
+# the unknown, `[CLS]` and `[SEP]` frame a text, `[MASK]` hides a token. Then come the most frequent tokens, most frequent
+# first, equally frequent ones by alphabet, until there are `size` entries in all.
 #
 # <details><summary>Hint 1</summary><code>Counter(tokens)</code> counts. <code>sorted(counts, key=...)</code> sorts its keys; a key may be a tuple, compared from left to right.</details>
 # <details><summary>Hint 2 (nearly the solution)</summary>Sort by <code>(-counts[token], token)</code>. Put <code>SPECIAL_TOKENS</code> before the sorted list, cut it at <code>size</code>, and number it with <code>enumerate</code>.</details>
@@ -118,7 +116,7 @@ with once_done("exercise 1.1"):
 #
 # <details><summary>Hint 1</summary>Keep a <code>start</code>. For each <code>end</code> from <code>len(word)</code> down to <code>start + 1</code>, is <code>word[start:end]</code> in the vocabulary? After the first piece, ask for it with <code>##</code> in front.</details>
 # <details><summary>Hint 2</summary>Two loops: an outer one while <code>start</code> is inside the word, an inner one over the ends, which stops at the first piece found. If it finds none, return.</details>
-# <details><summary>Hint 3 (nearly the solution)</summary><code>for end in range(len(word), start, -1):</code> with a <code>break</code> where the piece is found; an <code>else:</code> at the level of <code>for</code> runs if there was no break, and returns <code>["[UNK]"]</code>. After the loop append the piece, and <code>start = end</code>.</details>
+# <details><summary>Hint 3 (nearly the solution)</summary><code>for end in range(len(word), start, -1)</code> with a <code>break</code> where the piece is found; an <code>else:</code> at the level of <code>for</code> runs if there was no break, and returns <code>["[UNK]"]</code>. After the loop append the piece, and <code>start = end</code>.</details>
 
 # %% exercise="word_pieces"
 def word_pieces(word, vocabulary):
@@ -312,7 +310,7 @@ with once_done("exercise 1.4, after 1.2"):
 # numbers, and `key_padding_mask` (B, T), True where a token is padding.
 #
 # <details><summary>Hint 1</summary>Lists can be added and repeated: <code>row + [pad_id] * missing</code>. The same with <code>False</code> and <code>True</code> gives the mask.</details>
-# <details><summary>Hint 2 (nearly the solution)</summary>With <code>longest = max(len(row) for row in rows)</code>, each row needs <code>longest - len(row)</code> times <code>pad_id</code>; its mask is <code>len(row)</code> times False, then that many times True. <code>torch.tensor</code> makes a tensor of a list of equal lists.</details>
+# <details><summary>Hint 2 (nearly the solution)</summary>With <code>longest</code>, the largest <code>len(row)</code>, each row needs <code>longest - len(row)</code> times <code>pad_id</code>; its mask is <code>len(row)</code> times False, then that many times True. <code>torch.tensor</code> makes a tensor of a list of equal lists.</details>
 
 # %% exercise="pad_batch"
 def pad_batch(rows, pad_id=0):

@@ -8,6 +8,18 @@ learner write by hand.
 import torch
 
 
+def word_pieces(word, vocabulary):
+    cut, rest = [], word
+    while rest:
+        mark = "##" if cut else ""
+        fitting = [length for length in range(1, len(rest) + 1) if mark + rest[:length] in vocabulary]
+        if not fitting or len(word) > 100:
+            return ["[UNK]"]
+        cut.append(mark + rest[: fitting[-1]])
+        rest = rest[fitting[-1] :]
+    return cut
+
+
 def similarity_scores(query, key):
     return query @ key.mT
 

@@ -476,7 +476,7 @@ def _ids(words, vocabulary, frame=("[CLS]", "[SEP]"), cut=_greedy):
 
 @exercise(
     points=1,
-    uses={"word_pieces": _greedy},
+    uses=("word_pieces",),
     mistakes={
         "[CLS] at the beginning and [SEP] at the end are missing.": (
             lambda words, vocabulary: _ids(words, vocabulary, frame=())

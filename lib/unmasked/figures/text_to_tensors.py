@@ -85,7 +85,8 @@ def lookup(one_hot, table, vectors, words):
     figure, panels = axes(3, width=9.5, height=3.0, gridspec_kw={"width_ratios": [len(table), 5, 5]})
     titles = f"one-hot {tuple(one_hot.shape)}", f"table {tuple(table.shape)}", f"vectors {tuple(vectors.shape)}"
     for ax, matrix, title in zip(panels, (one_hot, table, vectors), titles):
-        heatmap(ax, matrix, title=title, numbers=False, lowest=-2, highest=2)
+        lowest, highest = (0, 1) if matrix is one_hot else (-2, 2)
+        heatmap(ax, matrix, title=title, numbers=False, lowest=lowest, highest=highest)
     for ax in (panels[0], panels[2]):
         ax.set_yticks(range(len(words)), words)
     for ax, sign in zip(panels, "@="):
