@@ -86,4 +86,13 @@ def memory_limit(extra=BYTES):
 
 def data_in_use():
     """Bytes of this process that count towards RLIMIT_DATA.  Errors: OSError where the system doesn't tell."""
-    return int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGESIZE")
+    return _pages(5)
+
+
+def addresses_in_use():
+    """Bytes of this process that count towards RLIMIT_AS.  Errors: OSError where the system doesn't tell."""
+    return _pages(0)
+
+
+def _pages(field):
+    return int(Path("/proc/self/statm").read_text().split()[field]) * os.sysconf("SC_PAGESIZE")

@@ -170,7 +170,8 @@ def wall(folder):
     for packages in site.getsitepackages():
         for name in ("unmasked", "nanobert"):  # where they are installed, all of them is
             if os.path.isdir(installed := os.path.join(packages, name)):
-                command += ["--tmpfs", installed]
+                command += ["--tmpfs", installed, "--remount-ro", installed]
     command += ["--ro-bind", folder, "/course", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
-    command += ["--remount-ro", "/", "--chdir", "/tmp", "--clearenv"]
+    # Not /dev either: what one submission writes there the next ones would find.
+    command += ["--remount-ro", "/", "--remount-ro", "/dev", "--chdir", "/tmp", "--clearenv"]
     return command + [word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value)] + ["--"]

@@ -12,18 +12,21 @@ import os
 import platform
 import resource
 import signal
+import socket
 from dataclasses import dataclass
 
-from unmasked.limits import BYTES, SECONDS, data_in_use
+from unmasked.limits import BYTES, SECONDS, addresses_in_use, data_in_use
 
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_RDONLY, MS_REC, MS_PRIVATE = 2, 4, 8, 1, 1 << 14, 1 << 18
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
-CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET, CLONE_THREAD = 0x10000000, 0x20000000, 0x40000000, 0x10000
 APART = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET
 CLONE = {"x86_64": 56, "aarch64": 220}  # the number of the system call
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, LAST_CAPABILITY = 24, 38, 63
 CAPABILITY_VERSION_3 = 0x20080522
 NOBODY = 65534
+MOST_FILES = 10_000  # in /tmp: an empty one takes the system's memory too
+MAPPED_LIBRARIES = 2**30  # bytes of addresses, for what is imported by a cell
 
 # Never needed by a lesson, and where Linux' holes of the last years were.
 FORBIDDEN_CALLS = (
@@ -32,6 +35,10 @@ FORBIDDEN_CALLS = (
     *("mount", "umount2", "pivot_root", "chroot", "unshare", "setns", "fsopen", "fsmount", "move_mount", "open_tree"),
     *("swapon", "swapoff", "reboot", "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module"),
     *("acct", "quotactl", "settimeofday", "clock_settime", "name_to_handle_at", "open_by_handle_at", "personality"),
+    # Memory that no limit counts.
+    *("memfd_create", "memfd_secret", "shmget", "msgget", "semget", "mq_open"),
+    # A limit of memory is one process's, so a submission is one process; see also `clone` below.
+    *("fork", "vfork"),
 )
 
 
@@ -42,7 +49,7 @@ class Limits:
     memory: int = BYTES  # on top of what the libraries take
     files: int = 64 * 2**20  # bytes in /tmp, which is gone afterwards
     cpu_seconds: int = 60
-    processes: int = 32  # threads count
+    processes: int = 32  # threads, that is, as long as calls are filtered
     call_seconds: float = SECONDS  # of the clock, for a cell or for one thing that a check asks for
     seconds: float = 60.0  # of the clock, for everything
 
@@ -79,8 +86,8 @@ def wall_in(limits, forbidden_calls):
     Errors: OSError if the system refuses one of them.
     """
     _call("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
-    _empty_folder(b"/tmp", f"size={limits.files},mode=1777", 0)
-    _empty_folder(b"/dev/shm", f"size={limits.files},mode=1777", 0)
+    for path in (b"/tmp", b"/dev/shm"):
+        _empty_folder(path, f"size={limits.files},nr_inodes={MOST_FILES},mode=1777", 0)
     _empty_folder(b"/proc", "size=0", MS_RDONLY)
     os.chdir("/tmp")
     _drop_capabilities()
@@ -93,6 +100,8 @@ def limit(limits):
     """Limit what the process may use, for good."""
     for kind, amount in (
         (resource.RLIMIT_DATA, data_in_use() + limits.memory),
+        # Memory that is mapped to be shared is no data.
+        (resource.RLIMIT_AS, addresses_in_use() + limits.memory + MAPPED_LIBRARIES),
         (resource.RLIMIT_CPU, limits.cpu_seconds),
         (resource.RLIMIT_FSIZE, limits.files),
         (resource.RLIMIT_NPROC, limits.processes),
@@ -123,8 +132,11 @@ def call_filter():
     for name in FORBIDDEN_CALLS:
         with contextlib.suppress(OSError, ValueError):  # a call that this system does not have
             rules.add_rule(pyseccomp.ERRNO(errno.EPERM), name)
-    new_users = pyseccomp.Arg(0, pyseccomp.MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER)
-    rules.add_rule(pyseccomp.ERRNO(errno.EPERM), "clone", new_users)
+    new_process = pyseccomp.Arg(0, pyseccomp.MASKED_EQ, CLONE_THREAD, 0)
+    rules.add_rule(pyseccomp.ERRNO(errno.EPERM), "clone", new_process)
+    # A namespace of networks is no wall for all families: AF_VSOCK reaches the host of a virtual machine.
+    other_family = pyseccomp.Arg(0, pyseccomp.NE, socket.AF_UNIX)
+    rules.add_rule(pyseccomp.ERRNO(errno.EPERM), "socket", other_family)
     rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")  # its flags can't be looked at; libc falls back to clone
     return rules
 

@@ -103,6 +103,14 @@ def _keep_only(judge):
     os.closerange(judge.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
 
 
+def _close_log():
+    """The standard files are those of the cage, which all submissions would share."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nothing, standard)
+    os.close(nothing)
+
+
 def _serve_confined(judge, namespace, limits, walls, calls):
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if walls:
@@ -110,6 +118,7 @@ def _serve_confined(judge, namespace, limits, walls, calls):
     confine.limit(limits)
     if walls:
         confine.wall_in(limits, calls)
+    _close_log()
     _serve(judge, namespace, limits)
 
 
