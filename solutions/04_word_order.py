@@ -130,8 +130,8 @@ models, curves = {}, {}  # by kind of position
 
 def learn(kind, embeddings, attention, steps=200):
     """Train a model on rows of eight words; keeps it, and the accuracy at each step."""
-    model = models[kind] = WhoBit(embeddings, attention)
-    optimizer, curves[kind] = torch.optim.Adam(model.parameters(), lr=0.005), []
+    model, curve = WhoBit(embeddings, attention), []
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
     for _ in range(steps):
         rows, biters = rows_of_words(batch=64, tokens=8)
         scores = model(rows)
@@ -139,7 +139,8 @@ def learn(kind, embeddings, attention, steps=200):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        curves[kind].append((scores.argmax(-1) == biters).float().mean().item())
+        curve.append((scores.argmax(-1) == biters).float().mean().item())
+    models[kind], curves[kind] = model, curve
 
 
 # %% tags=["varies", "nbval-ignore-output"]
@@ -454,8 +455,8 @@ def accuracy(model, tokens):
 
 
 lengths = (4, 6, 8, 10, 12, 16, 24, 32)
-with once_done("exercises 4.2 to 4.6"):
-    pictures.by_length(lengths, {kind: [accuracy(model, T) for T in lengths] for kind, model in models.items()}, 8)
+results = {kind: [accuracy(model, T) for T in lengths] for kind, model in models.items()}
+pictures.by_length(lengths, results, trained=8)
 
 # %% [markdown]
 # Learned places beyond the eighth were never trained, and sinusoids of new places look new to the attention. Rotary

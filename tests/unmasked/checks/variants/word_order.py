@@ -238,6 +238,28 @@ VARIANTS = {
 }
 
 
+def error_with_old_results_as_a_tensor(layer, x, order):
+    before = layer(x)
+    return torch.max(torch.abs(before - layer(x[:, order])))
+
+
+def error_by_scatter(layer, x, order):
+    """Moves token t to place order[t], the other way round."""
+    moved, results = torch.zeros_like(x), torch.zeros_like(x)
+    moved[:, order], results[:, order] = x, layer(x)
+    return (layer(moved) - results).abs().max()
+
+
+def angles_without_a_table(tokens, width, base=10000):
+    i = torch.arange(width // 2)
+    return torch.arange(tokens) / base ** (2 * i / width)
+
+
+def angles_without_brackets(tokens, width, base=10000):
+    places, i = torch.arange(tokens).unsqueeze(1), torch.arange(width / 2)
+    return places / base**2 * i / width
+
+
 def angles_of_columns_by_exp(tokens, width, base=10000):
     return torch.arange(tokens).unsqueeze(1) * torch.exp(-torch.arange(width) * math.log(base) / width)
 
@@ -245,6 +267,13 @@ def angles_of_columns_by_exp(tokens, width, base=10000):
 def waves_by_cat(tokens, d_model):
     angles = angles_by_outer(tokens, d_model)
     return torch.concat((angles.sin(), angles.cos()), -1)
+
+
+def waves_in_rows(tokens, d_model):
+    angles, result = angles_by_exp(tokens, d_model), torch.zeros(tokens, d_model)
+    result[::2] = angles.sin()
+    result[1::2] = angles.cos()
+    return result
 
 
 def waves_of_a_loop_over_columns(tokens, d_model):
@@ -276,6 +305,26 @@ class NormForgotten(SlicedPositions):
         return self.token(tokens) + self.position(torch.arange(tokens.size(1)))
 
 
+class OnePlaceForAll(SlicedPositions):
+    def forward(self, tokens):
+        count = tokens.shape[1]
+        return self.token(tokens) + self.position(count)
+
+
+class NoneCalled(SlicedPositions):
+    def forward(self, tokens):
+        return self.norm(self.token(tokens) + self.position.weight[: tokens.size(1)])
+
+
+def rotate_by_the_row_of_a_token(x, angles):
+    result = torch.zeros_like(x)
+    for i in range(x.shape[-1] // 2):
+        sine, cosine = torch.sin(angles[i]), torch.cos(angles[i])
+        result[..., 2 * i] = x[..., 2 * i] * cosine - x[..., 2 * i + 1] * sine
+        result[..., 2 * i + 1] = x[..., 2 * i] * sine + x[..., 2 * i + 1] * cosine
+    return result
+
+
 def rotate_half_with_neighbours(x, angles):
     cosine, sine = (f(angles).repeat_interleave(2, -1) for f in (torch.cos, torch.sin))
     half = x.shape[-1] // 2
@@ -302,6 +351,18 @@ def attend_turned_too_early(query, key, value, heads):
     return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
 
+def attend_with_clocks_of_the_model(query, key, value, heads):
+    angles = angles_by_outer(query.shape[1], query.shape[2])
+    query, key, value = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
+    query, key = rotate_by_columns(query, angles), rotate_by_columns(key, angles)
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+
+
+def rotate_by_columns(x, angles):
+    a, b = x[..., ::2], x[..., 1::2]
+    return torch.stack((a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()), -1).flatten(-2)
+
+
 def attend_with_turned_values(query, key, value, heads):
     query, key, value = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
     angles = angles_by_outer(*query.shape[2:])
@@ -310,23 +371,36 @@ def attend_with_turned_values(query, key, value, heads):
 
 
 REWRITTEN_MISTAKES = {
-    "position_angles": {"hand for each column": angles_of_columns_by_exp},
+    "equivariance_error": {
+        "in their old order": error_with_old_results_as_a_tensor,
+        "inverse of `order`": error_by_scatter,
+    },
+    "position_angles": {
+        "hand for each column": angles_of_columns_by_exp,
+        "make the places a column": angles_without_a_table,
+        "put the exponent in brackets": angles_without_brackets,
+    },
     "sinusoidal_positions": {
         "All your sines come first": waves_by_cat,
+        "every other row": waves_in_rows,
         "have different angles": waves_of_a_loop_over_columns,
     },
     "Embeddings": {
         "number of the sequence in the batch": BatchIndexAsPlace,
         "IndexError": NoRefusal,
         "`norm` has no effect": NormForgotten,
+        "the number T": OnePlaceForAll,
+        "is None": NoneCalled,
     },
     "rotate": {
         "two ways of pairing": rotate_half_with_neighbours,
         "GPT-NeoX": rotate_half_as_in_libraries,
         "after it was overwritten": rotate_overwriting,
+        "row of a token": rotate_by_the_row_of_a_token,
     },
     "rotary_attention": {
         "before the heads are split": attend_turned_too_early,
+        "as wide as the model": attend_with_clocks_of_the_model,
         "turn the values too": attend_with_turned_values,
     },
 }
