@@ -8,6 +8,7 @@ below), so that the two may stand in different processes: in a notebook they sha
 import contextlib
 import inspect
 import io
+import os
 import traceback
 import warnings
 from dataclasses import dataclass, field, replace
@@ -355,15 +356,26 @@ def _describe(error, seconds, extra_bytes):
         return Error("not attempted")
     if isinstance(error, OutOfTime):
         return Error("out of time", f"{seconds:g} seconds")
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+    said = _said(error)
+    if isinstance(error, MemoryError) or "can't allocate memory" in said:
         return Error("out of memory", f"{extra_bytes / 2**30:g} GB")
     if isinstance(error, (SystemExit, KeyboardInterrupt, GeneratorExit)):
         return Error("exit", type(error).__name__)
-    line = next((frame.line or "" for frame in reversed(_learners_frames(error))), "")
-    return Error("raised", f"{type(error).__name__}: {error}"[:600], line)
+    return Error("raised", f"{type(error).__name__}: {said}"[:600], _line(error))
 
 
-def _learners_frames(error):
-    """The frames outside of installed packages and of this file, innermost last: where the learner can do something."""
+def _said(error):
+    try:
+        return str(error)
+    except Exception:  # an exception of the learner's own may have no text
+        return ""
+
+
+def _line(error):
+    """The innermost line outside of installed packages and of ours: where the learner can do something."""
+    if isinstance(error, SyntaxError):  # the line never ran
+        return str(error.text or "").strip()
     frames = traceback.extract_tb(error.__traceback__)
-    return [f for f in frames if f.filename != __file__ and "site-packages" not in f.filename]
+    ours = os.path.dirname(__file__)
+    lines = [f.line or "" for f in frames if not f.filename.startswith(ours) and "site-packages" not in f.filename]
+    return lines[-1] if lines else ""

@@ -12,7 +12,8 @@ import torch
 
 from unmasked.attempt import Foreign, Generator, Part
 
-LARGEST = 256 * 2**20  # bytes of one message
+# Bytes of one message. A check needs a thousandth of a MB; an empty list takes one here, and 64 in the memory.
+LARGEST = 8 * 2**20
 TENSOR, TUPLE = 1, 2
 DESCRIPTIONS = {3: Foreign, 4: Generator, 5: Part}
 CODES = {kind: code for code, kind in DESCRIPTIONS.items()}
@@ -42,11 +43,14 @@ def unpack(data):
         raise ChannelError(f"not a message: {type(error).__name__}") from None
 
 
-def send(socket, value):
-    """Send a message.  Errors: ChannelError if nobody takes it."""
+def send(socket, value, seconds=None):
+    """Send a message.  Errors: Late if it is not taken in `seconds`; ChannelError if nobody takes it."""
     data = pack(value)
     try:
+        socket.settimeout(seconds)
         socket.sendall(struct.pack("!Q", len(data)) + data)
+    except TimeoutError:
+        raise Late("not taken in time") from None
     except OSError as error:
         raise ChannelError(str(error)) from None
 
@@ -109,6 +113,8 @@ def _tensor(name, shape, strides, data):
     if len(data) != math.prod(shape) * dtype.itemsize or min(shape, default=0) < 0:
         raise ValueError("a tensor whose bytes do not fit its shape")
     value = torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0, dtype=dtype)
+    if dtype is torch.bool:
+        value = value.view(torch.uint8) != 0  # a byte of 2 would be neither True nor False
     value = value.reshape(shape)
     if not strides:
         return value

@@ -9,7 +9,7 @@ import torch
 from unmasked.classroom.cage import Cage
 from unmasked.classroom.channel import ChannelError
 from unmasked.classroom.confine import Limits
-from unmasked.classroom.judge import judge
+from unmasked.classroom.judge import judge, took_the_cage_down
 from unmasked.errors import UnmaskedError
 from unmasked.lessons import find_lesson
 
@@ -56,14 +56,18 @@ def grade_batch(jobs, terms):
 
 
 def _grade(job, terms):
-    for tries_left in reversed(range(TRIES)):
+    """The record of each exercise.  Errors: UnmaskedError if no cage can be made."""
+    for _ in range(TRIES):
         try:
             judged = judge(_Kept.cage(terms), find_lesson(terms.lesson_name), job.answers, terms.seed)
-            return {name: _record(each) for name, each in judged.items()}
-        except ChannelError as error:  # the whole cage is gone: killed for memory, say
+            return _records(judged)
+        except ChannelError:  # the whole cage is gone: killed for memory, say
             _Kept.close()
-            if not tries_left:
-                raise UnmaskedError(f"The cage broke down {TRIES} times over {job.student}: {error}.") from None
+    return _records(took_the_cage_down(find_lesson(terms.lesson_name)))
+
+
+def _records(judged):
+    return {name: _record(each) for name, each in judged.items()}
 
 
 def _record(judged):
@@ -133,8 +137,22 @@ def _dask(workers, scheduler):
 
 
 def _on_dask(client, batches, terms):
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
 
-    futures = client.map(grade_batch, batches, terms=terms, pure=False)
-    for _, results in as_completed(futures, with_results=True):
-        yield results
+    def start(batches):
+        futures = client.map(grade_batch, batches, terms=terms, pure=False)
+        given.update(zip((future.key for future in futures), batches))
+        return futures
+
+    given = {}  # the jobs of each future
+    completed = as_completed(start(batches), with_results=True, raise_errors=False)
+    for future, results in completed:
+        jobs = given[future.key]
+        if future.status == "finished":
+            yield results
+        elif not isinstance(future.exception(), KilledWorker):
+            raise future.exception()
+        elif len(jobs) > 1:  # one of them ends the workers: which one?
+            completed.update(start([[job] for job in jobs]))
+        else:
+            yield [(jobs[0].student, _records(took_the_cage_down(find_lesson(terms.lesson_name))))]

@@ -1,7 +1,8 @@
 """The judge: checks a submission whose code runs in a cage, and never runs any of it itself."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from unmasked.attempt import Error, Reply
 from unmasked.classroom.channel import ChannelError, Late, receive, send
@@ -11,6 +12,7 @@ from unmasked.verdict import Verdict
 GRACE = 3.0  # seconds in which the other side may tell by itself that its time is up
 MISSING = "Your answer does not define `{}`: keep the name that the exercise gives it."
 BROKEN = "The cell stops before it has defined `{}`. {}"
+LONGEST_DIAGNOSIS = 2000  # characters: it may quote what the attempt calls its parameters
 LIMITS = {"out of time": "time", "out of memory": "memory", "exit": "exit", "died": "died"}
 
 
@@ -40,9 +42,22 @@ def judge(cage, lesson, answers, seed):
     return judged
 
 
+def took_the_cage_down(lesson):
+    """What is judged of a submission with which every cage breaks: no points, and something for a human."""
+    diagnosis = explain(Reply(error=Error("died")))
+    return {
+        name: Judged(Verdict(name, 0, exercise.points, diagnosis=diagnosis), limit=LIMITS["died"])
+        for name, exercise in exercises_of(lesson).items()
+    }
+
+
 def _judge(exercise, stay, seed, failing):
     try:
-        return exercise.judge(stay.ask, seed, failing)
+        verdict = exercise.judge(stay.ask, seed, failing)
+        if verdict.diagnosis:
+            verdict = replace(verdict, diagnosis=verdict.diagnosis[:LONGEST_DIAGNOSIS])
+        verdict._repr_html_()  # what can't be shown can't be judged either
+        return verdict
     except ChannelError:
         raise
     except Exception as error:  # a hostile process may send anything
@@ -83,7 +98,8 @@ class Stay:
             self.socket = self.cage.admit()
             self._run_cells()
         self.limit = None
-        if self._exchange({"subject": name}) == {"found": True}:
+        answer = self._exchange({"subject": name})
+        if isinstance(answer, dict) and answer.get("found") is True:
             return None
         return self.fate if not self.socket else self.errors.get(name) or Error("missing")
 
@@ -105,7 +121,7 @@ class Stay:
         answer = self._exchange(message)
         try:
             return _as_reply(answer)
-        except (TypeError, ValueError, KeyError, AttributeError):
+        except Exception:  # a tensor where a word should be raises a dozen
             self._leave()
             self.fate = Error("died")
             return Reply(error=self.fate)
@@ -115,8 +131,9 @@ class Stay:
         if self.socket:
             limits, left = self.cage.limits, self.ends - time.monotonic()
             try:
-                send(self.socket, message)
-                return receive(self.socket, max(min(limits.call_seconds + GRACE, left), 0))
+                patience = max(min(limits.call_seconds + GRACE, left), 1e-3)
+                send(self.socket, message, patience)
+                return receive(self.socket, patience)
             except Late:
                 self.fate = self._out_of_time(limits.call_seconds)
             except ChannelError:
@@ -134,9 +151,13 @@ class Stay:
 
 
 def _as_reply(answer):
-    """The Reply that an answer says it is.  Errors: TypeError, ValueError or KeyError if it is none."""
+    """The Reply that an answer says it is.  Errors: any, if it is none."""
     error = answer["error"] and Error(*(str(part)[:600] for part in answer["error"]))
     if error:
         return Reply(error=error, printed=str(answer.get("printed", ""))[:2000])
-    changed, ready_made = (tuple(str(name)[:80] for name in answer[key]) for key in ("changed", "ready_made"))
+    changed, ready_made = (_words(answer[key]) for key in ("changed", "ready_made"))
     return Reply(answer["value"], None, changed, ready_made, str(answer["printed"])[:2000])
+
+
+def _words(names):
+    return tuple(str(name)[:80] for name in islice(names, 20))

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from unmasked.classroom.gradebook import back_up, save_marks
 from unmasked.classroom.grading import Job, Terms, grade_all
+from unmasked.classroom.handed_in import shown
 from unmasked.classroom.master import autograded, read_master
 from unmasked.classroom.submission import rebuild
 from unmasked.errors import UnmaskedError
@@ -109,7 +110,7 @@ def worth_a_look(record):
     sentences = [remark["text"] for remark in record.get("remarks", ()) if remark["kind"] not in HARMLESS]
     for name, exercise in record.get("exercises", {}).items():
         if exercise["limit"]:
-            sentences.append(f"{name} ran into a limit: {exercise['diagnosis']}")
+            sentences.append(f"{name} ran into a limit: {shown(exercise['diagnosis'], 200)}")
     return sentences
 
 
@@ -152,12 +153,23 @@ def _save(course, lesson, some):
         path = _graded_notebook(course, lesson, record["student"])
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, nbformat.writes(notebook))
-    handed_in = {r["student"]: course.folder("submitted", r["student"], lesson.name) for r, _ in some}
     with course.gradebook() as gradebook:
-        times = {student: course.directory.get_existing_timestamp(str(path)) for student, path in handed_in.items()}
-        save_marks(gradebook, lesson, [(r["student"], notebook, times[r["student"]]) for r, notebook in some])
+        graded = [(r["student"], notebook, _handed_in_at(course, lesson, r["student"])) for r, notebook in some]
+        save_marks(gradebook, lesson, graded)
     for record, _ in some:
         write_record(record_path(course, lesson, record["student"]), record)
+
+
+def _handed_in_at(course, lesson, student):
+    """When a submission was handed in; None where its timestamp.txt, which the student may have written, is none."""
+    folder = course.folder("submitted", student, lesson.name)
+    path = folder / "timestamp.txt"
+    if folder.is_symlink() or path.is_symlink() or not path.is_file() or path.stat().st_size > 100:
+        return None
+    try:
+        return course.directory.get_existing_timestamp(str(folder))
+    except (Exception, SystemExit):  # nbgrader gives up, dateutil raises of several classes
+        return None
 
 
 def _read(path):
