@@ -103,20 +103,19 @@ with once_done("exercise 1.1"):
 #
 # In between: frequent words stay whole, rare ones are cut into frequent *pieces*. A piece that continues a word begins
 # with `##`: *unmasked* may become `un ##mask ##ed`. With all characters among the pieces, hardly anything is unknown.
+#
+# BERT cuts by *greedy longest match first*: take the longest piece of the vocabulary that begins the word; then the
+# longest, written with `##`, that begins the rest; and so on, never going back.
 
 # %% [markdown]
 # ### Exercise 1.2 · WordPiece (about 15 min)
 #
-# Cut a word by *greedy longest match first*: take the longest piece of the vocabulary that begins the word; then the
-# longest, written with `##`, that begins the rest; and so on, never going back. Three rules more:
+# Return the list of a word's pieces. If at some place no piece fits, the *whole word* is `["[UNK]"]`; so is a word of more
+# than 100 characters.
 #
-# 1. If at some place no piece fits, the *whole word* is `["[UNK]"]`.
-# 2. So is a word of more than 100 characters.
-# 3. Return a list of pieces.
-#
-# <details><summary>Hint 1</summary>Keep a <code>start</code>. For each <code>end</code> from <code>len(word)</code> down to <code>start + 1</code>, is <code>word[start:end]</code> in the vocabulary? After the first piece, ask for it with <code>##</code> in front.</details>
-# <details><summary>Hint 2</summary>Two loops: an outer one while <code>start</code> is inside the word, an inner one over the ends, which stops at the first piece found. If it finds none, return.</details>
-# <details><summary>Hint 3 (nearly the solution)</summary><code>for end in range(len(word), start, -1)</code> with a <code>break</code> where the piece is found; an <code>else:</code> at the level of <code>for</code> runs if there was no break, and returns <code>["[UNK]"]</code>. After the loop append the piece, and <code>start = end</code>.</details>
+# <details><summary>Hint 1</summary>For each <code>end</code> from <code>len(word)</code> down to <code>start + 1</code>: is <code>word[start:end]</code> in the vocabulary? After the start, ask with <code>##</code>.</details>
+# <details><summary>Hint 2</summary>An outer loop while <code>start</code> is inside the word; in it a loop over the ends that stops at the first piece found.</details>
+# <details><summary>Hint 3 (nearly the solution)</summary><code>for end in range(len(word), start, -1)</code>, with <code>break</code> at the first piece; its <code>else:</code> runs if there was none. Then append, and <code>start = end</code>.</details>
 
 # %% exercise="word_pieces"
 def word_pieces(word, vocabulary):
@@ -159,11 +158,11 @@ with once_done("exercise 1.2"):
 #
 # `{"hug": ["h", "##u", "##g"], "pun": ["p", "##u", "##n"]}` and `{"hug": 10, "pun": 12}`
 #
-# Return the pair of neighbouring pieces that occurs most often in the *text*, as a tuple: here `("p", "##u")` or
-# `("##u", "##n")`, both 12 times (of equals, any will do).
+# Return the pair of neighbours that occurs most often in the *text*: here `("p", "##u")` or `("##u", "##n")`, both 12
+# times (of equals, any will do).
 #
-# <details><summary>Hint 1</summary><code>zip(pieces, pieces[1:])</code> gives the neighbours. How often does a pair occur in the text, if its word occurs 12 times?</details>
-# <details><summary>Hint 2 (nearly the solution)</summary>Start an empty <code>Counter()</code>; in two loops, over words and over the neighbours in each, add the word's count to the pair's. <code>max(counter, key=counter.get)</code> is the key with the highest value.</details>
+# <details><summary>Hint 1</summary><code>zip(pieces, pieces[1:])</code> gives the neighbours. How often, if the word occurs 12 times?</details>
+# <details><summary>Hint 2 (nearly the solution)</summary>In two loops, over words and over the neighbours in each, add the word's count to the pair's in a <code>Counter()</code>. <code>max(counter, key=counter.get)</code> is the key with the highest value.</details>
 
 # %% exercise="most_frequent_pair"
 def most_frequent_pair(words, counts):
@@ -301,16 +300,17 @@ with once_done("exercise 1.4, after 1.2"):
 # %% [markdown]
 # ## Padding
 #
-# Texts differ in length, and a tensor is rectangular. A token that only fills up a row must never count, so a batch comes
-# with a mask (lesson 00).
-#
+# Texts differ in length, and a tensor is rectangular. What only fills up a row must never count, so a batch comes with a
+# mask (lesson 00).
+
+# %% [markdown]
 # ### Exercise 1.5 · A batch (about 8 min)
 #
 # Fill up every row at its end with `pad_id`, to the length of the longest, and say where: return `tokens` (B, T), whole
 # numbers, and `key_padding_mask` (B, T), True where a token is padding.
 #
 # <details><summary>Hint 1</summary>Lists can be added and repeated: <code>row + [pad_id] * missing</code>. The same with <code>False</code> and <code>True</code> gives the mask.</details>
-# <details><summary>Hint 2 (nearly the solution)</summary>With <code>longest</code>, the largest <code>len(row)</code>, each row needs <code>longest - len(row)</code> times <code>pad_id</code>; its mask is <code>len(row)</code> times False, then that many times True. <code>torch.tensor</code> makes a tensor of a list of equal lists.</details>
+# <details><summary>Hint 2 (nearly the solution)</summary>With <code>longest</code>, the largest <code>len(row)</code>, each row lacks <code>longest - len(row)</code> tokens; its mask is <code>len(row)</code> times False, then that many times True. <code>torch.tensor</code> takes a list of lists of the same length.</details>
 
 # %% exercise="pad_batch"
 def pad_batch(rows, pad_id=0):
