@@ -20,7 +20,7 @@ from unmasked.errors import UnmaskedError
 
 SAVE_EVERY = 25  # submissions
 # Remarks that tell of no more than a slip.
-HARMLESS = {"extra", "missing", "recovered", "edited", "version", "deleted"}
+HARMLESS = {"extra", "missing", "recovered", "edited", "version", "deleted", "file", "encoding"}
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,9 @@ def _write(path, text):
 
 def worth_a_look(record):
     """Sentences about what a human should look at in a submission: tampering, limits, files that can't be read."""
-    sentences = [remark["text"] for remark in record.get("remarks", ()) if remark["kind"] not in HARMLESS]
+    remarks = record.get("remarks", ())
+    nothing = [each["text"] for each in remarks if each["kind"] == "missing" and not each["cell"]]
+    sentences = nothing + [each["text"] for each in remarks if each["kind"] not in HARMLESS]
     for name, exercise in record.get("exercises", {}).items():
         if exercise["limit"]:
             sentences.append(f"{name} ran into a limit: {shown(exercise['diagnosis'], 200)}")
