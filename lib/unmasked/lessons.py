@@ -46,6 +46,8 @@ BUILT_IN = {
     "schedule": 7,
     "unigram": 7,
     "evaluation": 7,
+    "bert": 9,
+    "bigram": 7,
 }
 
 
