@@ -212,7 +212,8 @@ with once_done("exercise 1.3"):
 # same ids.)
 
 # %%
-first = [*SPECIAL_TOKENS, *sorted({piece for pieces in letters.values() for piece in pieces[1:]})]
+continuing = sorted({piece for pieces in letters.values() for piece in pieces[1:]})
+first = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *continuing]
 trained = BertWordPieceTokenizer(lowercase=True)
 trained.train_from_iterator(corpus.train, vocab_size=2000, min_frequency=0, special_tokens=first, show_progress=False)
 vocabulary = trained.get_vocab()
@@ -346,14 +347,15 @@ with once_done("exercise 1.5, after 1.4"):
 hugging_face.enable_padding()
 encodings = hugging_face.encode_batch(verses)
 hugging_face.no_padding()
+ids = torch.tensor([encoding.ids for encoding in encodings])
 attention_mask = torch.tensor([encoding.attention_mask for encoding in encodings])
 print(attention_mask)
+left = {token_of[id] for id in ids[~attention_mask.bool()].tolist()}  # what is not hidden, if True means padding
+print("taken for a key_padding_mask, it leaves only", left)
 with once_done("exercise 1.5, after 1.4"):
     batch, key_padding_mask = batch_of(verses)
-    print("the same tokens:", torch.equal(batch, torch.tensor([encoding.ids for encoding in encodings])))
-    print("key_padding_mask is attention_mask == 0:", torch.equal(key_padding_mask, attention_mask == 0))
-    left = batch[~attention_mask.bool()]  # where a mask that should be inverted, and isn't, says "no padding"
-    print("if attention_mask is taken for it, all that counts is:", {token_of[id] for id in left.tolist()})
+    print("your tokens are the same:", torch.equal(batch, ids))
+    print("your key_padding_mask is attention_mask == 0:", torch.equal(key_padding_mask, attention_mask == 0))
 
 # %% [markdown]
 # Padding is work for nothing. How much of a batch of 32 verses is it, drawn at random, or with verses of like length

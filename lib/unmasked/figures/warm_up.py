@@ -71,8 +71,9 @@ def overflow(shifts, naive, stable):
     ax.annotate(f" NaN from {lost} on", (lost, 0.25))
     ax.set(xlabel="added to all scores", ylabel="largest weight", ylim=(0, 1))
     ax.legend()
+    mine = "gives NaN too" if any(weight != weight for weight in stable) else "stays the same"
     show(figure, "The largest weight against what is added to all scores. "
-                 f"The formula as written gives NaN from {lost} on; yours stays the same.")  # fmt: skip
+                 f"The formula as written gives NaN from {lost} on; yours {mine}.")  # fmt: skip
 
 
 def two_means(x, key_padding_mask, plain, masked):
@@ -87,7 +88,7 @@ def two_means(x, key_padding_mask, plain, masked):
         ax.scatter(*masked[number], color=ORANGE, marker="*", s=110, label="your mean")
         ax.set(title=f"sequence {number}", xlabel="first number", ylabel="second number")
     panels[-1].legend(loc="upper left", bbox_to_anchor=(1, 1))
-    show(figure, "Tokens as points. The plain mean is drawn towards the padding at (0, 0); yours is among the tokens.")
+    show(figure, "Tokens as points. The plain mean is drawn towards the padding at (0, 0); yours is marked by a star.")
 
 
 def products_in_a_loop(x, matrices):
