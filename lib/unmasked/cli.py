@@ -1,4 +1,4 @@
-"""The command line: `unmasked doctor`, `lab`, `publish`, `exercises`, `class`.
+"""The command line: `unmasked doctor`, `lab`, `publish`, `pretrain`, `exercises`, `class`.
 
 What takes seconds to import is imported by the command that needs it, so that `unmasked --help` is quick.
 """
@@ -83,6 +83,35 @@ def publish(
     for lesson in lessons:
         typer.echo(f"Publishing {lesson.name} ...")
         publishing.publish(root, lesson, exercises_of(lesson))
+
+
+@app.command()
+def pretrain(
+    corpus: Annotated[str, typer.Option(metavar="NAME|FILE", help="web, sotu, or a text file of your own.")] = "web",
+    preset: Annotated[str, typer.Option(help="cpu or gpu: the size of the model and how it learns.")] = "",
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="As many steps as fit, not the preset's.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A folder for the run.")] = Path("pretrained"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in the folder.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON.")] = False,
+):
+    """Pretrain a masked language model as lesson 07 does, and measure it. Stopped at any moment, --resume goes on."""
+    if not importlib.util.find_spec("unmasked.pretraining"):
+        raise UnmaskedError(
+            "This copy of the course is a lesson's bundle, which can't pretrain before you have learned how."
+        )
+    from nanobert.device import best_device
+    from nanobert.recipe import RECIPES
+    from unmasked.pretraining import run
+
+    preset = preset or ("gpu" if best_device().type == "cuda" else "cpu")
+    if preset not in RECIPES:
+        raise UnmaskedError(f"There is no preset {preset}, only {', '.join(RECIPES)}.")
+    results = run(corpus, preset, out, minutes, resume, say=lambda line: typer.echo(line, err=as_json))
+    if as_json:
+        typer.echo(json.dumps(results))
+        return
+    for name, value in results.items():
+        typer.echo(f"{name.replace('_', ' '):20} {value:,}")
 
 
 @app.command()

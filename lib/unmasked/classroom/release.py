@@ -67,8 +67,16 @@ def bundle_files(repository, lesson):
         path = path.relative_to(repository)
         package, stem = path.parts[2], path.stem
         of_another_lesson = package in BY_TOPIC and stem not in ("__init__", lesson.topic)
-        if package not in TEACHERS_ONLY and not of_another_lesson and path != STAND_INS:
+        if package in TEACHERS_ONLY or of_another_lesson or path == STAND_INS:
+            continue
+        if not _needs_what_is_built_later(repository / path, lesson):
             yield path
+
+
+def _needs_what_is_built_later(path, lesson):
+    imported = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]
+    modules = [node.module.removeprefix("nanobert.") for node in imported if node.module]
+    return any(BUILT_IN.get(module, -1) >= lesson.number for module in modules)
 
 
 def _solution(lesson):
