@@ -1,5 +1,6 @@
-"""The text that the course learns from, all through one function: `load_corpus`."""
+"""The text that the course learns from, all through one function each: `load_corpus`, `load_commands`."""
 
+from unmasked.data.commands import Command, Commands, load_commands
 from unmasked.data.corpus import Corpus, load_corpus
 
-__all__ = ["Corpus", "load_corpus"]
+__all__ = ["Command", "Commands", "Corpus", "load_commands", "load_corpus"]

@@ -1,4 +1,4 @@
-"""What Hugging Face transformers computes, in two sentences; made by tests/unmasked/data/make_reference.py."""
+"""What transformers computes for two sentences; made by tests/unmasked/data/make_reference.py."""
 
 SENTENCES = ("An encoder reads a sentence all at once.", "So do you?")
 COLUMNS = 16  # of each vector, the first ones
