@@ -6,6 +6,7 @@ learner write by hand.
 """
 
 import torch
+from torch import nn
 
 
 def word_pieces(word, vocabulary):
@@ -74,3 +75,17 @@ def masked_lm_loss(logits, labels):
     likelihoods = logits.log_softmax(dim=-1)[chosen]
     right = likelihoods.gather(-1, labels[chosen][:, None])
     return -right.sum() / chosen.sum().clamp(min=1)
+
+
+class BertEmbeddings(nn.Module):
+    def __init__(self, vocab_size, d_model, max_tokens):
+        super().__init__()
+        sizes = {"word": vocab_size, "position": max_tokens, "token_type": 2}
+        for name, size in sizes.items():
+            self.add_module(name, nn.Embedding(size, d_model))
+        self.norm = nn.LayerNorm(d_model, 1e-12)
+
+    def forward(self, tokens, token_types=None):
+        kinds = tokens * 0 if token_types is None else token_types
+        places = torch.arange(tokens.size(1), device=tokens.device)
+        return self.norm(self.token_type(kinds) + self.position(places) + self.word(tokens))

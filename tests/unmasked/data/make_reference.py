@@ -16,7 +16,7 @@ TARGET = Path(__file__).parents[3] / "lib" / "unmasked" / "data" / "reference_nu
 SENTENCES = ("An encoder reads a sentence all at once.", "So do you?")
 COLUMNS = 16  # a norm makes every column depend on all others, so a few tell as much as all
 
-MODULE = '''"""What Hugging Face transformers computes, in two sentences; made by tests/unmasked/data/make_reference.py."""
+MODULE = '''"""What transformers computes for two sentences; made by tests/unmasked/data/make_reference.py."""
 
 SENTENCES = {sentences}
 COLUMNS = {columns}  # of each vector, the first ones
