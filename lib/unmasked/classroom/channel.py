@@ -44,8 +44,14 @@ def unpack(data):
 
 
 def send(socket, value, seconds=None):
-    """Send a message.  Errors: Late if it is not taken in `seconds`; ChannelError if nobody takes it."""
+    """Send a message.
+
+    Errors: Late if it is not taken in `seconds`; ChannelError if nobody takes it; TypeError or ValueError if it is no
+    plain data, or too large.
+    """
     data = pack(value)
+    if len(data) > LARGEST:
+        raise ValueError(f"it takes {len(data):,} bytes")
     try:
         socket.settimeout(seconds)
         socket.sendall(struct.pack("!Q", len(data)) + data)

@@ -142,7 +142,7 @@ def _serve(judge, namespace, limits):
         try:
             send(judge, answer)
         except (TypeError, ValueError, RecursionError, MemoryError) as error:
-            send(judge, {"error": ["raised", f"the result can't be sent: {type(error).__name__}", ""]})
+            send(judge, {"error": ["raised", f"The result can't be handed over: {error or type(error).__name__}", ""]})
 
 
 def _definer(cell, source, namespace):

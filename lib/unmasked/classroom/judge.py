@@ -91,16 +91,26 @@ class Stay:
         self._leave()
 
     def enter(self, name):
-        """Run the cells, unless that is done, and have an exercise at hand. Returns the Error that prevents it."""
+        """Run the cells, unless that is done, and have an exercise at hand. Returns the Error that prevents it.
+
+        A process that ends here was brought down by what an earlier exercise left behind: another one is tried.
+        """
+        self.limit = None
+        error = self._enter(name)
+        return error if self.socket else self._enter(name)
+
+    def _enter(self, name):
         while not self.socket:
             if time.monotonic() > self.ends:
                 return self._out_of_time(self.cage.limits.seconds)
             self.socket = self.cage.admit()
             self._run_cells()
-        self.limit = None
         answer = self._exchange({"subject": name})
-        if isinstance(answer, dict) and answer.get("found") is True:
+        found = answer.get("found") if isinstance(answer, dict) else None
+        if found is True:
             return None
+        if found is not False:
+            self._end()
         return self.fate if not self.socket else self.errors.get(name) or Error("missing")
 
     def ask(self, request):
@@ -122,8 +132,7 @@ class Stay:
         try:
             return _as_reply(answer)
         except Exception:  # a tensor where a word should be raises a dozen
-            self._leave()
-            self.fate = Error("died")
+            self._end()
             return Reply(error=self.fate)
 
     def _exchange(self, message):
@@ -141,6 +150,12 @@ class Stay:
             self._leave()
         return {"error": [self.fate.kind, self.fate.message, ""]}
 
+    def _end(self):
+        """End a process that does not keep to the rules of the talk, unless it is gone already."""
+        if self.socket:
+            self.fate = Error("died")
+        self._leave()
+
     def _leave(self):
         if self.socket:
             self.socket.close()
@@ -152,6 +167,8 @@ class Stay:
 
 def _as_reply(answer):
     """The Reply that an answer says it is.  Errors: any, if it is none."""
+    if not isinstance(answer, dict):
+        raise TypeError(f"{type(answer).__name__} is no answer")
     error = answer["error"] and Error(*(str(part)[:600] for part in answer["error"]))
     if error:
         return Reply(error=error, printed=str(answer.get("printed", ""))[:2000])
