@@ -179,6 +179,9 @@ def most_frequent_pair(words, counts):
 # %% check="most_frequent_pair"
 checks.most_frequent_pair(most_frequent_pair)
 
+# %% [markdown]
+# Joining is done for you:
+
 # %%
 def join_pair(pieces, pair):
     """Join this pair wherever it stands in a list of pieces."""
