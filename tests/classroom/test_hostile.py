@@ -39,7 +39,7 @@ LARGEST_RECORD = 100_000  # bytes, of one without long answers
 
 REACHES = {
     "reads /etc/passwd": "return open('/etc/passwd').read()",
-    "lists the home folder": "return set(os.listdir(HOME)) >= set(IN_HOME)"  # Python itself may be in there,
+    "lists the home folder": "return set(os.listdir(HOME)) >= set(IN_HOME)",  # Python itself may be in there
     "lists the class": "return os.listdir(COURSE)",
     "reads the gradebook": "return open(COURSE + '/gradebook.db', 'rb').read(10)",
     "reads another submission": "return open(OTHER).read()",
@@ -235,7 +235,9 @@ ONLY_FIRST = {
     "GeneratorExit": (body("raise GeneratorExit"), 0, "exit"),
     "another program in its place": (body("os.execv('/bin/true', ['true'])"), 0, "died"),
     "an end after its last answer": (
-        f"{BEFORE}calls = []\n" + body("calls.append(1)", "if len(calls) == 2: end_after_the_answer()"), 1, None
+        f"{BEFORE}calls = []\n" + body("calls.append(1)", "if len(calls) == 2: end_after_the_answer()"),
+        1,
+        None,
     ),
     "its files closed": (body("os.closerange(0, 64)"), 0, "died"),
     # Time.
@@ -563,12 +565,24 @@ def places(released, tmp_path_factory):
         listeners[-1].bind(address)
         listeners[-1].listen()
     os.environ["UNMASKED_SECRET"] = "secret"
-    yield course, listeners, {
-        "HOME": str(Path.home()), "IN_HOME": os.listdir(Path.home()), "COURSE": str(course.root), "OTHER": str(secret), "CHECKS": checks.__file__,
-        "SOLUTION": str(course.source_notebook(LESSON.name)), "COURSE_CODE": str(Path(checks.__file__).parents[2]),
-        "PORT": listeners[0].getsockname()[1], "SOCKET": str(folder / "s"), "ABSTRACT": abstract, "PID": os.getpid(),
-        "OUTSIDE": str(folder / "outside"),
-    }  # fmt: skip
+    yield (
+        course,
+        listeners,
+        {
+            "HOME": str(Path.home()),
+            "IN_HOME": os.listdir(Path.home()),
+            "COURSE": str(course.root),
+            "OTHER": str(secret),
+            "CHECKS": checks.__file__,
+            "SOLUTION": str(course.source_notebook(LESSON.name)),
+            "COURSE_CODE": str(Path(checks.__file__).parents[2]),
+            "PORT": listeners[0].getsockname()[1],
+            "SOCKET": str(folder / "s"),
+            "ABSTRACT": abstract,
+            "PID": os.getpid(),
+            "OUTSIDE": str(folder / "outside"),
+        },
+    )
     del os.environ["UNMASKED_SECRET"]
     for listener in listeners:
         listener.close()
