@@ -24,3 +24,18 @@ class Block(nn.TransformerEncoderLayer):
 
     def forward(self, x, key_padding_mask=None):
         return super().forward(x, src_key_padding_mask=key_padding_mask)
+
+
+class Tagger(nn.Module):
+    """Scores for every token; in evaluation mode at first.  (B, T), key_padding_mask (B, T) -> (B, T, C)"""
+
+    def __init__(self, vocab_size, d_model, tags, dropout=0.0):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, d_model)
+        self.block = Block(d_model, 2, 2 * d_model)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(d_model, tags)
+        self.eval()
+
+    def forward(self, tokens, key_padding_mask=None):
+        return self.output(self.dropout(self.block(self.embedding(tokens), key_padding_mask)))

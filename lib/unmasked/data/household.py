@@ -103,7 +103,7 @@ frozen, garage rock, good morning, green day, hamilton, here comes the sun, hote
 jazz for dinner, kind of blue, lemon tree, let it be, light my fire, living room jazz, madonna, miles davis, moana,
 money for nothing, mozart, on the road again, orange crush, paint it black, pink floyd, prince, purple rain, queen,
 radiohead, rain sounds, red hot chili peppers, seven nation army, simon and garfunkel, stairway to heaven,
-star wars, the beatles, the lion king, the office, turn the page, up, white noise, wish you were here, yellow,
+star wars, the beatles, the lion king, the office, turn the page, white noise, wish you were here, yellow,
 yellow submarine, 99 luftballons
 """
 

@@ -1,0 +1,397 @@
+"""Right solutions of lesson 06, written in other ways than the lesson's own."""
+
+import re
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+# --- 6.1 -------------------------------------------------------------------------------------------------------------
+
+
+def split_with_a_pattern(text):
+    return [match.span() for match in re.finditer(r"[a-z']+|\d+|[^a-z'\d\s]", text)]
+
+
+def split_as_lists(text):
+    return [[m.start(), m.end()] for m in re.compile(r"(?:[^\W\d_]|')+|[0-9]+|\S").finditer(text)]
+
+
+def kind_of(letter):
+    if letter.isspace():
+        return "space"
+    return "word" if letter.isalpha() or letter == "'" else "number" if letter.isdigit() else "sign"
+
+
+def split_letter_by_letter(text):
+    places = []
+    for place, letter in enumerate(text):
+        kind = kind_of(letter)
+        if kind == "space":
+            continue
+        joins = place and kind != "sign" and kind_of(text[place - 1]) == kind
+        if joins:
+            places[-1] = (places[-1][0], place + 1)
+        else:
+            places.append((place, place + 1))
+    return places
+
+
+def split_with_find(text):
+    places, start = [], 0
+    for word in re.findall(r"[a-z']+|[0-9]+|\S", text):
+        start = text.find(word, start)
+        places.append((start, start + len(word)))
+        start += len(word)
+    return places
+
+
+def find_from_the_start(text):
+    return [(text.index(w), text.index(w) + len(w)) for w in re.findall(r"[a-z']+|[0-9]+|[^\s]", text)]
+
+
+def split_at_spaces(text):
+    places, start = [], 0
+    for word in text.split(" "):
+        if word:
+            places.append((start, start + len(word)))
+        start += len(word) + 1
+    return places
+
+
+# --- 6.2 -------------------------------------------------------------------------------------------------------------
+
+
+def align_with_letters(places, slots):
+    """A tag for every letter first."""
+    letters = {}
+    for start, end, slot in slots:
+        letters.update({place: "I-" + slot for place in range(start, end)})
+        letters[start] = "B-" + slot
+    return [letters.get(start, "O") for start, _ in places]
+
+
+def align_by_slots(places, slots):
+    tags = ["O"] * len(places)
+    for start, end, slot in slots:
+        inside = [i for i, (a, b) in enumerate(places) if start <= a and b <= end]
+        for number, i in enumerate(inside):
+            tags[i] = f"{'I' if number else 'B'}-{slot}"
+    return tags
+
+
+def align_with_overlap(places, slots):
+    tags = []
+    for first, last in places:
+        tag = "O"
+        for start, end, slot in slots:
+            if max(first, start) < min(last, end):
+                tag = ("B-" if first <= start else "I-") + slot
+        tags.append(tag)
+    return tuple(tags)
+
+
+def overwriting_loop(places, slots):
+    for begin, end, slot in slots[-1:]:
+        tags = [("B-" if a == begin else "I-") + slot if begin <= a < end else "O" for a, _ in places]
+    return tags if slots else ["O"] * len(places)
+
+
+def begins_after_another_tag(places, slots):
+    tags, before = [], None
+    for a, _ in places:
+        now = None
+        for start, end, slot in slots:
+            if start <= a < end:
+                now = slot
+        tags.append("O" if now is None else ("I-" if now == before else "B-") + now)
+        before = now
+    return tags
+
+
+# --- 6.3 -------------------------------------------------------------------------------------------------------------
+
+
+def spans_with_a_while(tags):
+    spans, i = [], 0
+    while i < len(tags):
+        if tags[i] == "O":
+            i += 1
+            continue
+        slot, first = tags[i].split("-", 1)[1], i
+        i += 1
+        while i < len(tags) and tags[i] == f"I-{slot}":
+            i += 1
+        spans.append([first, i, slot])
+    return spans
+
+
+def spans_by_edges(tags):
+    padded = ["O", *tags, "O"]
+    begins = [
+        i for i in range(1, len(padded) - 1)
+        if padded[i] != "O" and not (padded[i][0] == "I" and padded[i - 1][2:] == padded[i][2:])
+    ]  # fmt: skip
+    spans = []
+    for i in begins:
+        j = i + 1
+        while padded[j] == "I-" + padded[i][2:]:
+            j += 1
+        spans.append((i - 1, j - 1, padded[i][2:]))
+    return spans
+
+
+def spans_growing(tags):
+    spans = []
+    for place, tag in enumerate(tags):
+        prefix, _, slot = tag.partition("-")
+        if prefix == "I" and spans and spans[-1][1] == place and spans[-1][2] == slot:
+            spans[-1] = (spans[-1][0], place + 1, slot)
+        elif prefix != "O":
+            spans.append((place, place + 1, slot))
+    return spans
+
+
+def spans_without_the_last(tags):
+    spans, first, slot = [], None, None
+    for place, tag in enumerate(tags):
+        if first is not None and tag != "I-" + slot:
+            spans.append((first, place, slot))
+            first = None
+        if first is None and tag != "O":
+            first, slot = place, tag[2:]
+    return spans
+
+
+def spans_of_b_only(tags):
+    spans = []
+    for place, tag in enumerate(tags):
+        if tag[0] == "B":
+            end = place + 1
+            while end < len(tags) and tags[end] == "I" + tag[1:]:
+                end += 1
+            spans.append((place, end, tag[2:]))
+    return spans
+
+
+# --- 6.4 -------------------------------------------------------------------------------------------------------------
+
+
+class ClassifierStepByStep(nn.Module):
+    def __init__(self, embeddings, encoder, d_model, tags):
+        super().__init__()
+        self.embeddings = embeddings
+        self.encoder = encoder
+        self.output = nn.Linear(in_features=d_model, out_features=tags)
+
+    def forward(self, tokens, key_padding_mask=None):
+        vectors = self.embeddings(tokens)
+        vectors = self.encoder(vectors, key_padding_mask=key_padding_mask)
+        return self.output(vectors)
+
+
+class ClassifierByHand(nn.Module):
+    def __init__(self, embeddings, encoder, d_model, tags):
+        super().__init__()
+        self.tokens_to_vectors, self.stack = embeddings, encoder
+        self.output = nn.Linear(d_model, tags)
+
+    def forward(self, tokens, key_padding_mask=None):
+        x = self.stack(self.tokens_to_vectors(tokens), key_padding_mask)
+        return torch.einsum("btd,cd->btc", x, self.output.weight) + self.output.bias
+
+
+class ClassifierWithDropout(nn.Module):
+    """More than was asked for: dropout that is off unless asked for, and an initialization of its own."""
+
+    def __init__(self, embeddings, encoder, d_model, tags, dropout=0.0):
+        super().__init__()
+        self.embeddings, self.encoder, self.dropout = embeddings, encoder, nn.Dropout(dropout)
+        self.output = nn.Linear(d_model, tags)
+        nn.init.normal_(self.output.weight, std=0.02)
+
+    def forward(self, tokens, key_padding_mask=None):
+        return self.output(self.dropout(self.encoder(self.embeddings(tokens), key_padding_mask)))
+
+
+class Probabilities(ClassifierStepByStep):
+    def forward(self, tokens, key_padding_mask=None):
+        return F.softmax(super().forward(tokens, key_padding_mask), dim=2)
+
+
+class Unmasked(ClassifierStepByStep):
+    def forward(self, tokens, key_padding_mask=None):
+        return self.output(self.encoder(self.embeddings(tokens)))
+
+
+# --- 6.5 -------------------------------------------------------------------------------------------------------------
+
+
+def loss_with_ignored_labels(logits, labels, key_padding_mask):
+    return F.cross_entropy(logits.transpose(1, 2), labels.masked_fill(key_padding_mask, -100))
+
+
+def loss_by_hand(logits, labels, key_padding_mask):
+    terms = -logits.log_softmax(-1).gather(-1, labels[..., None]).squeeze(-1)
+    counts = (~key_padding_mask).float()
+    return (terms * counts).sum() / counts.sum()
+
+
+def loss_of_each(logits, labels, key_padding_mask):
+    terms = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    return terms[~key_padding_mask.flatten()].mean()
+
+
+def loss_in_loops(logits, labels, key_padding_mask):
+    terms = [
+        torch.logsumexp(logits[b, t], 0) - logits[b, t, labels[b, t]]
+        for b in range(len(logits))
+        for t in range(logits.shape[1])
+        if not key_padding_mask[b, t]
+    ]
+    return sum(terms) / len(terms)
+
+
+def zeroed_but_divided_by_all(logits, labels, key_padding_mask):
+    terms = F.cross_entropy(logits.mT, labels, reduction="none")
+    return (terms * ~key_padding_mask).mean()
+
+
+# --- 6.6 -------------------------------------------------------------------------------------------------------------
+
+
+def train_in_another_order(model, batches, learning_rate):
+    """Clears the gradients after the step."""
+    model.train()
+    optimizer, losses = torch.optim.AdamW(model.parameters(), learning_rate), []
+    for tokens, labels, mask in batches:
+        loss = loss_by_hand(model(tokens, mask), labels, mask)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=False)
+        losses.append(float(loss))
+    return losses
+
+
+def train_with_tensors(model, batches, learning_rate):
+    """Returns tensors; sets the model to training in every step; passes the mask by name."""
+    optimizer = torch.optim.AdamW(params=model.parameters(), lr=learning_rate)
+    losses = []
+    for batch in batches:
+        model.train()
+        model.zero_grad()
+        logits = model(batch[0], key_padding_mask=batch[2])
+        loss = F.cross_entropy(logits[~batch[2]], batch[1][~batch[2]])
+        loss.backward()
+        optimizer.step()
+        losses += [loss.detach()]
+    return losses
+
+
+def train_with_gradients(model, batches, learning_rate):
+    """Without `backward`."""
+    model.train()
+    parameters = list(model.parameters())
+    optimizer, losses = torch.optim.AdamW(parameters, lr=learning_rate), []
+    for tokens, labels, mask in batches:
+        loss = loss_with_ignored_labels(model(tokens, mask), labels, mask)
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters)):
+            parameter.grad = gradient
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def train_and_add_up(model, batches, learning_rate):
+    optimizer, losses = torch.optim.AdamW(model.parameters(), lr=learning_rate), []
+    model.train()
+    for tokens, labels, mask in batches:
+        loss = loss_of_each(model(tokens, mask), labels, mask)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def train_without_dropout(model, batches, learning_rate):
+    optimizer, losses = torch.optim.AdamW(model.parameters(), lr=learning_rate), []
+    for tokens, labels, mask in batches:
+        optimizer.zero_grad()
+        loss = loss_by_hand(model(tokens, mask), labels, mask)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def train_without_step(model, batches, learning_rate):
+    model.train()
+    optimizer, losses = torch.optim.AdamW(model.parameters(), lr=learning_rate), []
+    for tokens, labels, mask in batches:
+        loss = loss_by_hand(model(tokens, mask), labels, mask)
+        optimizer.zero_grad()
+        loss.backward()
+        losses.append(loss.item())
+    return losses
+
+
+VARIANTS = {
+    "split_tokens": {
+        "another pattern": split_with_a_pattern,
+        "as lists": split_as_lists,
+        "letter by letter": split_letter_by_letter,
+        "with find": split_with_find,
+    },
+    "align_labels": {
+        "letters first": align_with_letters,
+        "by slots": align_by_slots,
+        "overlap": align_with_overlap,
+    },
+    "spans_of": {
+        "a while": spans_with_a_while,
+        "edges": spans_by_edges,
+        "growing": spans_growing,
+    },
+    "TokenClassifier": {
+        "step by step": ClassifierStepByStep,
+        "by hand": ClassifierByHand,
+        "with dropout": ClassifierWithDropout,
+    },
+    "token_loss": {
+        "ignored labels": loss_with_ignored_labels,
+        "by hand": loss_by_hand,
+        "of each": loss_of_each,
+        "in loops": loss_in_loops,
+    },
+    "train": {
+        "another order": train_in_another_order,
+        "tensors": train_with_tensors,
+        "with gradients": train_with_gradients,
+    },
+}
+
+REWRITTEN_MISTAKES = {
+    "split_tokens": {
+        "occurs twice": find_from_the_start,
+        "at spaces only": split_at_spaces,
+        "are lost": lambda text: [match.span() for match in re.finditer(r"[\w']+", text)],
+    },
+    "align_labels": {
+        "Only the last slot": overwriting_loop,
+        "side by side become one": begins_after_another_tag,
+    },
+    "spans_of": {
+        "to the end of the command is lost": spans_without_the_last,
+        "without a B-": spans_of_b_only,
+    },
+    "TokenClassifier": {"return probabilities": Probabilities, "hand `key_padding_mask` on": Unmasked},
+    "token_loss": {
+        "divide by the number of all": zeroed_but_divided_by_all,
+        "Padding counts too": lambda logits, labels, mask: F.cross_entropy(logits.mT, labels),
+    },
+    "train": {
+        "add up": train_and_add_up,
+        "Dropout is off": train_without_dropout,
+        "does not change": train_without_step,
+    },
+}
