@@ -6,6 +6,7 @@ import runpy
 from pathlib import Path
 
 import cloudpickle
+import nbformat
 import pytest
 
 from unmasked.classroom.cage import Cage
@@ -71,3 +72,10 @@ def test_near_and_far_give_the_same_verdicts(lesson, cage):
 def test_the_stubs_score_nothing_and_are_not_attempted(lesson, cage, master):
     judged = judge(cage, lesson, master.answers, seed=1)
     assert {(each.verdict.points, each.verdict.attempted) for each in judged.values()} == {(0, False)}
+
+
+def test_the_lessons_own_solutions_get_every_point_with_nothing_else_run(lesson, cage, master):
+    notebook = nbformat.read(ROOT / "solutions" / f"{lesson.name}.ipynb", as_version=4)
+    solved = {c.metadata.nbgrader.grade_id: c.source for c in notebook.cells if "nbgrader" in c.metadata}
+    judged = judge(cage, lesson, {name: solved[name] for name in master.answers}, seed=2)
+    assert {name: each.verdict.diagnosis for name, each in judged.items() if not each.verdict.passed} == {}
