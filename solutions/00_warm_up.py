@@ -48,7 +48,7 @@ print(tuple(x.mean(-1).shape), "or, with keepdim=True,", tuple(x.mean(-1, keepdi
 widgets.shape_explorer()
 
 # %% [markdown]
-# ### Exercise 0.1 · Center (about 5 min)
+# ### Exercise 0.1 · Center (about 4 min)
 #
 # Subtract from every token the mean of *its own* numbers: (B, T, D) → (B, T, D).
 #
@@ -104,7 +104,7 @@ print("e^s:    ", scores.exp())
 print("weights:", scores.exp() / scores.exp().sum())  # inf / inf is NaN, not a number
 
 # %% [markdown]
-# ### Exercise 0.2 · Stable softmax (about 7 min)
+# ### Exercise 0.2 · Stable softmax (about 6 min)
 #
 # Multiply the fraction above and below by $e^{-c}$: nothing changes, whatever $c$ is.
 #
@@ -151,7 +151,7 @@ key_padding_mask = torch.tensor([[False, False, False, False], [False, False, Tr
 print("x (B, T, D):", tuple(x.shape), " key_padding_mask (B, T):", tuple(key_padding_mask.shape))
 
 # %% [markdown]
-# ### Exercise 0.3 · Masked mean (about 7 min)
+# ### Exercise 0.3 · Masked mean (about 6 min)
 #
 # For each sequence, the mean of the tokens that are not padding. A sequence of nothing but padding gives 0, not NaN.
 # Shapes: (B, T, D), (B, T) → (B, D).
@@ -188,7 +188,7 @@ a, b = torch.randn(7, 1, 3, 5), torch.randn(4, 5, 6)
 print("(7, 1, 3, 5) @ (4, 5, 6) has shape", tuple((a @ b).shape), "- 28 products of (3, 5) and (5, 6)")
 
 # %% [markdown]
-# ### Exercise 0.4 · Batched products (about 5 min)
+# ### Exercise 0.4 · Batched products (about 4 min)
 #
 # Multiply *every* sequence (T, D) with *every* one of `H` matrices (D, K), each pair for itself. Attention with many
 # heads will need just this. Shapes: (B, T, D), (H, D, K) → (B, H, T, K).
@@ -222,7 +222,7 @@ with once_done("exercise 0.4"):
 # their tensors on the same one; `x.to(device)` copies `x` there.
 
 # %% [markdown]
-# ### Exercise 0.5 · Choose a device (about 3 min)
+# ### Exercise 0.5 · Choose a device (about 2 min)
 #
 # Return the name of the best one: `"cuda"` if there is CUDA, else `"mps"` if there is MPS, else `"cpu"`. Two bools tell
 # you what there is.

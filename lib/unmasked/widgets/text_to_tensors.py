@@ -18,7 +18,7 @@ def playground(split_words, word_pieces, vocabulary, text):
         count = (
             f"{len(words)} word{'' if len(words) == 1 else 's'}, {len(pieces)} token{'' if len(pieces) == 1 else 's'}"
         )
-        return HTML(f"<div>{boxes(pieces, [vocabulary[piece] for piece in pieces])}</div><div>{count}</div>")
+        return HTML(f"<div>{boxes(pieces, [vocabulary.get(piece, '?') for piece in pieces])}</div><div>{count}</div>")
 
     layout = {"width": "640px", "max_width": "100%"}
     explore(draw, text=ipywidgets.Text(text, description="Text", layout=layout))
