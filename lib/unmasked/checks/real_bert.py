@@ -227,8 +227,8 @@ def _rename(pooler=None, positions=None, after=lambda new: new, **table):
 @exercise(
     points=2,
     mistakes={
-        "What follows attention lands in the feed-forward net: `output.dense` and `output.LayerNorm` are also the ends of "
-        "`attention.output.dense` and `attention.output.LayerNorm`. Treat the longer names first.": _rename(
+        "What follows attention lands in the feed-forward net: `output.dense` and `output.LayerNorm` also end the "
+        "names `attention.output.dense` and `attention.output.LayerNorm`. Treat the longer ones first.": _rename(
             attention_output_dense="attention.feed_forward.down",
             attention_output_LayerNorm="attention.feed_forward_norm",
         ),

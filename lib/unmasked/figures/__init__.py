@@ -10,8 +10,10 @@ from html import escape
 
 import matplotlib.pyplot as plt
 from IPython.display import HTML, display
+from matplotlib.patches import FancyArrowPatch
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+HEAD_COLOURS = (BLUE, RED, GREEN, PURPLE)
 STYLE = {
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,
@@ -61,3 +63,38 @@ def heatmap(ax, matrix, rows=None, columns=None, title="", numbers=True, lowest=
             colour = "white" if drawn.norm(value) < 0.6 else "black"
             ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
     return drawn
+
+
+def arcs(words, weights, place, title):
+    """A picture of a sentence with arcs from one word to those that it looks at, a colour for each head.
+
+    `weights` maps the number of a head to its weights (T,).
+    """
+    figure, ax = axes(width=9.6, height=3.2)
+    for head, row in weights.items():
+        for other, weight in enumerate(row.tolist()):
+            if weight >= 0.03 and other != place:
+                ax.add_patch(_arc(place, other, weight, head))
+            if weight >= 0.03:
+                y = -0.3 - 0.11 * (head % len(HEAD_COLOURS))
+                ax.text(other, y, f"{weight:.2f}", ha="center", va="top", fontsize=8, color=_colour(head))
+        ax.plot([], [], color=_colour(head), lw=3, label=f"head {head}")
+    for i, word in enumerate(words):
+        ax.text(i, -0.08, word, ha="center", va="top", fontsize=10, fontweight="bold" if i == place else "normal")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    ax.set(xlim=(-0.6, len(words) - 0.4), ylim=(-0.75, 0.85), title=title)
+    ax.axis("off")
+    most = (f"head {head} most at “{words[row.argmax()]}” ({row.max():.2f})" for head, row in weights.items())
+    return image(figure, f"{title}. Where it looks: {', '.join(most)}.")
+
+
+def _arc(start, end, weight, head):
+    """An arrow that is thicker the larger the weight; far ones are flatter, and heads do not cover each other."""
+    distance = abs(end - start)
+    bend = (0.4 + 0.16 * (head % len(HEAD_COLOURS))) * distance**-0.35 * (1 if end < start else -1)
+    style = {"arrowstyle": "-|>", "mutation_scale": 10, "lw": 0.5 + 4 * weight, "alpha": min(1, 0.3 + weight)}
+    return FancyArrowPatch((start, 0), (end, 0), connectionstyle=f"arc3,rad={bend}", color=_colour(head), **style)
+
+
+def _colour(head):
+    return HEAD_COLOURS[head % len(HEAD_COLOURS)]

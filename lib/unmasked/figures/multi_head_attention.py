@@ -2,16 +2,15 @@
 
 import torch
 import torch.nn.functional as F
-from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.patches import Rectangle
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
-from unmasked.figures import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, axes, heatmap, image, show
+from unmasked.figures import BLUE, GREEN, HEAD_COLOURS, ORANGE, PURPLE, RED, SKY, axes, heatmap, show
 
 TOKEN_COLOURS = (SKY, ORANGE, PURPLE, GREEN)
-HEAD_COLOURS = (BLUE, RED, GREEN, PURPLE)
 
 
 def seesaw(shares, lost_before, lost_after):
@@ -161,37 +160,6 @@ def by_distance(weights, place):
     figure.supxlabel("places to the right of the hidden word", fontsize=9.5)
     most = (f"head {head} at {distances[row.argmax()]:+d}" for head, row in enumerate(weights))
     show(figure, "Mean weight by distance. Each head looks most at: " + ", ".join(most) + ".")
-
-
-def arcs(words, weights, place, title):
-    """A picture of a sentence with arcs from one word to those that it looks at, a colour for each head.
-
-    `weights` maps the number of a head to its weights (T,).
-    """
-    figure, ax = axes(width=9.6, height=3.2)
-    for head, row in weights.items():
-        for other, weight in enumerate(row.tolist()):
-            if weight >= 0.03 and other != place:
-                ax.add_patch(_arc(place, other, weight, head))
-            if weight >= 0.03:
-                y = -0.3 - 0.11 * head
-                ax.text(other, y, f"{weight:.2f}", ha="center", va="top", fontsize=8, color=HEAD_COLOURS[head])
-        ax.plot([], [], color=HEAD_COLOURS[head], lw=3, label=f"head {head}")
-    for i, word in enumerate(words):
-        ax.text(i, -0.08, word, ha="center", va="top", fontsize=10, fontweight="bold" if i == place else "normal")
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    ax.set(xlim=(-0.6, len(words) - 0.4), ylim=(-0.75, 0.85), title=title)
-    ax.axis("off")
-    most = (f"head {head} most at “{words[row.argmax()]}” ({row.max():.2f})" for head, row in weights.items())
-    return image(figure, f"{title}. Where it looks: {', '.join(most)}.")
-
-
-def _arc(start, end, weight, head):
-    """An arrow that is thicker the larger the weight; far ones are flatter, and heads do not cover each other."""
-    distance = abs(end - start)
-    bend = (0.4 + 0.16 * head) * distance**-0.35 * (1 if end < start else -1)
-    style = {"arrowstyle": "-|>", "mutation_scale": 10, "lw": 0.5 + 4 * weight, "alpha": min(1, 0.3 + weight)}
-    return FancyArrowPatch((start, 0), (end, 0), connectionstyle=f"arc3,rad={bend}", color=HEAD_COLOURS[head], **style)
 
 
 def measured_cost(module, tokens, d_model):

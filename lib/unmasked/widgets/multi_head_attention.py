@@ -1,6 +1,6 @@
 """The widget of lesson 03: where each head looks from a hidden word, and what the model guesses there."""
 
-from unmasked.figures.multi_head_attention import arcs
+from unmasked.figures import arcs
 from unmasked.widgets import explore, slider
 
 ALL = "all heads"
