@@ -262,8 +262,8 @@ ONLY_FIRST = {
     # Memory and files.
     "10 GB at once": (body("torch.ones(10 * 2**28)"), 0, "memory"),
     "10 GB of bytes": (body("bytearray(10 * 2**30)"), 0, "memory"),
-    "10 GB in small steps": (body("kept = []", "while True: kept.append(bytearray(2**24))"), 0, "memory"),
-    "10 GB in the cell": ("kept = []\nwhile True: kept.append(torch.ones(2**22))", 0, "memory"),
+    "10 GB in small steps": (body("kept = []", "while True: kept.append(bytearray(2**26))"), 0, "memory"),
+    "10 GB in the cell": ("kept = []\nwhile True: kept.append(torch.ones(2**24))", 0, "memory"),
     "a file without an end": (
         body("with open('/tmp/x', 'wb') as f:", "    for _ in range(1000): f.write(bytes(2**20))"),
         0,
