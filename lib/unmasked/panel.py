@@ -4,6 +4,8 @@ from html import escape
 
 import torch
 
+from unmasked.attempt import Foreign
+
 GREEN, RED, GREY = "#1a7f5a", "#c2410c", "#6b7280"
 MOST_CELLS = 8
 
@@ -83,6 +85,8 @@ def _worst_slice(expected, received):
 
 
 def _value(value, wrong=None):
+    if isinstance(value, Foreign):
+        return f"<code>{escape(value.text or value.type_name)}</code>"
     if not isinstance(value, torch.Tensor) or value.dim() > 2:
         return f"<code>{escape(str(value))[:300]}</code>"
     rows = torch.atleast_2d(value)[:MOST_CELLS, :MOST_CELLS]
