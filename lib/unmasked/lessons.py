@@ -26,6 +26,7 @@ LESSONS = (
     Lesson(4, "word_order", "Word order"),
     Lesson(5, "encoder_block", "The encoder block"),
     Lesson(7, "masked_language_modelling", "Masked language modelling"),
+    Lesson(9, "real_bert", "A real BERT"),
 )
 
 # The lesson in which each module of `nanobert` is built; a lesson may use what earlier ones have built.

@@ -583,13 +583,17 @@ def first_difference(attempt):
         "where all differences are below the tolerance, the result is None",
         f"Differences of 0.00005 are rounding, so the result must be None; yours is {_shown(result)}.",
     )
-    for name, amount in (("embeddings", 0.125), ("embeddings", -0.125), ("block 1", 0.5)):
-        yield _found(attempt(_nudged(rounded, {name: amount}), theirs), name, amount)
+    for name, amount, what in (
+        ("embeddings", 0.125, "a difference in the embeddings"),
+        ("embeddings", -0.125, "a negative one"),
+        ("block 1", 0.5, "a difference in block 1"),
+    ):
+        result = attempt(_nudged(rounded, {name: amount}), theirs)
+        yield _found(result, name, amount, f"{what} is found there, and its size is told")
     growing = _nudged(rounded, {"block 0": 0.01, "block 1": 3.0, "block 2": -0.25})
     yield _found(attempt(growing, theirs), "block 0", 0.01, "of several differences, the first is found", earns=1)
-    yield _found(
-        attempt(growing, theirs, 0.1), "block 1", 3.0, "with a larger tolerance, smaller differences are passed over"
-    )
+    result = attempt(growing, theirs, 0.1)
+    yield _found(result, "block 1", 3.0, "with a larger tolerance, smaller differences are passed over")
     result = attempt(_nudged(rounded, {"block 1": torch.nan}), theirs)
     yield holds(
         isinstance(result, (list, tuple)) and len(result) == 2 and result[0] == "block 1",
@@ -606,9 +610,8 @@ def _nudged(stages, by):
     return stages
 
 
-def _found(result, name, difference, sentence=None, earns=0):
+def _found(result, name, difference, sentence, earns=0):
     """The criterion that a `first_difference` has found this layer, and the size of what differs there."""
-    sentence = sentence or f"a difference in {name} is found there, and its size is told"
     told = f"In {name} a number differs by {difference:g}, nothing before it does; you return {_shown(result)}."
     if not isinstance(result, (list, tuple)) or len(result) != 2 or result[0] != name:
         return holds(False, sentence, told)

@@ -78,7 +78,7 @@ def _pretrained(files, provenance):
     # As published, it cuts every text at 128 tokens and pads every shorter one up to there.
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    tensors = safetensors.torch.load(files["model.safetensors"])
+    tensors = dict(sorted(safetensors.torch.load(files["model.safetensors"]).items()))  # else in random order
     return Pretrained(tensors, json.loads(files["config.json"]), tokenizer, provenance, RIGHTS)
 
 

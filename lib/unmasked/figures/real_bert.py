@@ -1,0 +1,84 @@
+"""The figures of lesson 09."""
+
+from html import escape
+
+import torch
+from IPython.display import HTML, display
+
+from unmasked.figures import BLUE, GREEN, ORANGE, RED, axes, heatmap, show
+
+SUBJECT_COLOURS = (BLUE, RED, GREEN, ORANGE)
+
+
+def fingerprints(curves, tolerance):
+    """Draw the largest difference from the reference at each layer, a curve for each model; both axes have names."""
+    figure, ax = axes(width=8.6, height=3.6)
+    for label, sizes in curves.items():
+        right = label == "yours"
+        ax.plot(list(sizes), list(sizes.values()), "o-", color="black" if right else None, lw=2.5 if right else 1.3,
+                ms=4, label=label)  # fmt: skip
+    ax.axhline(tolerance, ls="--", color="grey", lw=1)
+    ax.annotate("tolerance", (0, tolerance), xytext=(0, 3), textcoords="offset points", color="grey", fontsize=8)
+    ax.set(ylabel="largest difference", yscale="log")
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    first = {label: next((name for name, size in sizes.items() if size > tolerance), "nowhere")
+             for label, sizes in curves.items()}  # fmt: skip
+    told = ", ".join(f"{label}: {name}" for label, name in first.items())
+    show(figure, f"The largest difference at each layer, on a logarithmic axis. Where it first passes the tolerance: "
+                 f"{told}.")  # fmt: skip
+
+
+def similarities(sentences, cosines):
+    """Draw the cosines between sentences; each column has the number of its row."""
+    figure, ax = axes(width=8.2, height=3.4)
+    numbers = [str(i + 1) for i in range(len(sentences))]
+    heatmap(ax, cosines, [f"{i}  {text}" for i, text in zip(numbers, sentences)], numbers, lowest=0, highest=1)
+    ax.tick_params(axis="x", labelrotation=0)
+    apart = cosines - 2 * torch.eye(len(sentences))
+    i, j = divmod(int(apart.argmax()), len(sentences))
+    show(figure, f"Cosines of all pairs. The largest is {cosines[i, j]:.2f}: “{sentences[i]}” and “{sentences[j]}”")
+
+
+def maps(panels, sentences, subjects):
+    """Draw sentences as points with their text, a colour for each subject; `panels` maps a title to points (N, 2)."""
+    figure, row = axes(len(panels), width=10, height=6)
+    names = list(dict.fromkeys(subjects))
+    for ax, (title, points) in zip(row, panels.items()):
+        for (x, y), text, subject in zip(points.tolist(), sentences, subjects):
+            colour = SUBJECT_COLOURS[names.index(subject)]
+            ax.plot(x, y, "o", color=colour, ms=4)
+            ax.annotate(text, (x, y), xytext=(3, 2), textcoords="offset points", fontsize=7, color=colour)
+        ax.set(title=title, xticks=[], yticks=[])
+        ax.margins(x=0.25, y=0.06)
+    for name, colour in zip(names, SUBJECT_COLOURS):
+        row[-1].plot([], [], "o", color=colour, label=name)
+    row[-1].legend(loc="best", frameon=False, fontsize=8)
+    show(figure, f"Sentences about {', '.join(names)}, as points: " + " beside ".join(panels) + ".")
+
+
+def found(results):
+    """HTML: what a search has found, pairs of a cosine and a text."""
+    rows = "".join(f"<tr><td>{cosine:.2f}</td><td style='text-align:left'>{escape(text)}</td></tr>"
+                   for cosine, text in results)  # fmt: skip
+    return HTML(f"<table><tr><th>cosine</th><th style='text-align:left'>text</th></tr>{rows}</table>")
+
+
+def searches(results):
+    """Show what several searches have found: query -> pairs of a cosine and a text."""
+    for query, pairs in results.items():
+        display(HTML(f"<b>{escape(query)}</b>"), found(pairs))
+
+
+def roles(shares):
+    """Draw a number for each head of each block, in several panels: title -> (L, H)."""
+    figure, row = axes(len(shares), width=10, height=2.7)
+    for ax, (title, matrix) in zip(row, shares.items()):
+        heatmap(ax, matrix, title=title, numbers=False, lowest=0, highest=1)
+        for block, head in (matrix > 0.3).nonzero().tolist():
+            value = matrix[block, head]
+            ax.text(head, block, f"{value:.1f}"[-2 if value < 0.95 else 0 :], ha="center", va="center", fontsize=6.5,
+                    color="white" if value < 0.6 else "black")  # fmt: skip
+        ax.set(xlabel="head", ylabel="block")
+    most = (f"{title}: head {int(matrix.argmax()) % matrix.shape[1]} of block {int(matrix.argmax()) // matrix.shape[1]}"
+            for title, matrix in shares.items())  # fmt: skip
+    show(figure, "The mean share of attention of each head. The most goes to " + "; ".join(most) + ".")

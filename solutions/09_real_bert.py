@@ -1,0 +1,544 @@
+# %% [markdown]
+# # A real BERT
+#
+# You have built every part of BERT. So the weights of a real one, trained by others on more text than anybody reads in
+# a life, must fit into your classes, if every part is right to the last detail.
+#
+# **At the end you will have built** a BERT that computes what Hugging Face's does, layer by layer, to five decimals, and
+# used it: for a search by meaning and for a map of sentences; and you will have looked into all its heads. It takes
+# about 65 minutes.
+
+# %%
+import copy
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nanobert.attention import masked_attention_weights
+from nanobert.encoder import Encoder, EncoderBlock, FeedForward
+from nanobert.multi_head import MultiHeadAttention, split_heads
+from nanobert.tokenizer import PAD, encode_rows
+from unmasked.checks import real_bert as checks
+from unmasked.feedback import once_done
+from unmasked.figures import real_bert as pictures
+from unmasked.widgets import real_bert as widgets
+
+torch.manual_seed(0)
+torch.set_num_threads(1)
+
+# %% [markdown]
+# Letters for sizes: `B` sequences in a batch, `T` tokens, `D` the width of the model, `N` vectors.
+#
+# The model is *all-MiniLM-L6-v2*: a BERT of 6 layers, distilled from a larger one (MiniLM: Wang et al. 2020), then
+# trained on a billion pairs of sentences that belong together (its model card). It lies in a Python package that came
+# with the course. Its checksum is compared before it is used:
+
+# %%
+from unmasked.data.pretrained import load_pretrained, reference_activations
+
+pretrained = load_pretrained()
+tokenizer = pretrained.tokenizer
+print(f"{pretrained.provenance}\nRights: {pretrained.rights}")
+print(f"{len(pretrained.tensors)} tensors, {len(pretrained.tensors['encoder.layer.0.output.LayerNorm.bias'])} wide")
+print(tokenizer.encode("Unmasked, it says hello.").tokens)
+
+# %% [markdown]
+# ### Exercise 9.1 · BERT's embeddings (about 8 min)
+#
+# BERT can read two texts at once. A third vector tells them apart, for the *token type*: 0 in the first text, 1 in the
+# second (Devlin et al. 2019, figure 2). A norm follows, with a tiny eps:
+#
+# $$x = \text{LayerNorm}(\text{word} + \text{position} + \text{token type}), \quad \epsilon = 10^{-12}$$
+#
+# The names are fixed: `word`, `position`, `token_type` (`nn.Embedding`), `norm` (`nn.LayerNorm`). Without
+# `token_types`, all are 0. Shapes: (B, T), (B, T) → (B, T, D).
+#
+# <details><summary>Hint 1</summary>Positions are 0, 1, ... T − 1, the same in every row: <code>torch.arange</code>.</details>
+# <details><summary>Hint 2</summary><code>torch.zeros_like(tokens)</code> is 0 for each token. <code>nn.LayerNorm</code> takes <code>eps</code>.</details>
+
+# %% exercise="BertEmbeddings"
+class BertEmbeddings(nn.Module):
+    """Word + position + token type, normalized.  (B, T), (B, T) -> (B, T, D)"""
+
+    def __init__(self, vocab_size, d_model, max_tokens):
+        super().__init__()
+        ### BEGIN SOLUTION
+        self.word = nn.Embedding(vocab_size, d_model)
+        self.position = nn.Embedding(max_tokens, d_model)
+        self.token_type = nn.Embedding(2, d_model)
+        self.norm = nn.LayerNorm(d_model, eps=1e-12)
+        ### END SOLUTION
+
+    def forward(self, tokens, token_types=None):
+        ### BEGIN SOLUTION
+        if token_types is None:
+            token_types = torch.zeros_like(tokens)
+        positions = torch.arange(tokens.shape[1], device=tokens.device)  # T
+        return self.norm(self.word(tokens) + self.position(positions) + self.token_type(token_types))
+        ### END SOLUTION
+
+
+# %% check="BertEmbeddings"
+checks.BertEmbeddings(BertEmbeddings)
+
+# %% [markdown]
+# Put real vectors into your words, 30,522 of them, and ask which lie in the directions closest to some. Nobody told the
+# model what a word means; this is what it takes to guess hidden words:
+
+# %%
+with once_done("BertEmbeddings"):
+    embeddings = BertEmbeddings(30522, 384, 512)
+    embeddings.word.weight.data = pretrained.tensors["embeddings.word_embeddings.weight"]
+    directions = F.normalize(embeddings.word.weight.detach(), dim=-1)
+    for word in ("king", "bread", "seven", "quickly"):
+        cosines = directions @ directions[tokenizer.token_to_id(word)]
+        print(f"{word}:", ", ".join(tokenizer.id_to_token(i) for i in cosines.topk(7).indices.tolist()[1:]))
+
+# %% [markdown]
+# ## A name for every tensor
+#
+# The other tensors have names of BERT's own. These are the ones of a layer:
+
+# %%
+for name, tensor in pretrained.tensors.items():
+    if "layer.0" in name and name.endswith("weight"):
+        print(f"{name:50}", tuple(tensor.shape))
+
+# %% [markdown]
+# ### Exercise 9.2 · Rename (about 12 min)
+#
+# | BERT's | ours |
+# |---|---|
+# | `embeddings.word_embeddings`, `position_...`, `token_type_...` | `embeddings.word`, `.position`, `.token_type` |
+# | `embeddings.LayerNorm` | `embeddings.norm` |
+# | `encoder.layer.3.` | `encoder.blocks.3.` |
+# | `attention.self.query`, `.key`, `.value` | `attention.query`, `.key`, `.value` |
+# | `attention.output.dense`, `attention.output.LayerNorm` | `attention.output`, `attention_norm` |
+# | `intermediate.dense` | `feed_forward.up` |
+# | `output.dense`, `output.LayerNorm` | `feed_forward.down`, `feed_forward_norm` |
+#
+# `.weight` and `.bias` stay. For tensors that we don't need, `pooler. ...` and `embeddings.position_ids`, return None.
+#
+# <details><summary>Hint 1</summary>A list of pairs and <code>name.replace(theirs, ours)</code> is all it takes.</details>
+# <details><summary>Hint 2</summary>One name is part of another: <code>output.dense</code> ends <code>attention.output.dense</code> too. Which pair must come first?</details>
+
+# %% exercise="rename"
+def rename(name):
+    """Our name for one of BERT's tensors; None if we don't need it.  str -> str or None"""
+    ### BEGIN SOLUTION
+    if name.startswith("pooler.") or name == "embeddings.position_ids":
+        return None
+    for theirs, mine in (
+        ("word_embeddings", "word"),
+        ("position_embeddings", "position"),
+        ("token_type_embeddings", "token_type"),
+        ("embeddings.LayerNorm", "embeddings.norm"),
+        ("encoder.layer.", "encoder.blocks."),
+        ("attention.self.", "attention."),
+        ("attention.output.dense", "attention.output"),  # before the other output.dense, which is part of its name
+        ("attention.output.LayerNorm", "attention_norm"),
+        ("intermediate.dense", "feed_forward.up"),
+        ("output.dense", "feed_forward.down"),
+        ("output.LayerNorm", "feed_forward_norm"),
+    ):
+        name = name.replace(theirs, mine)
+    return name
+    ### END SOLUTION
+
+
+# %% check="rename"
+checks.rename(rename)
+
+# %% [markdown]
+# ### Exercise 9.3 · BERT (about 10 min)
+#
+# `embeddings`, from 9.1, then `encoder`, from lesson 05: an `Encoder` of `layers` blocks
+# `EncoderBlock(attention, feed_forward, d_model, pre_norm=False)`, with `MultiHeadAttention(d_model, heads)` and
+# `FeedForward(d_model, d_hidden)` in each. Post-norm, so no last norm. Every norm needs $\epsilon = 10^{-12}$; those of
+# the blocks are made with PyTorch's 10⁻⁵, so change their `eps` afterwards.
+#
+# Shapes: (B, T), (B, T), True where a token is padding → (B, T, D).
+#
+# <details><summary>Hint 1</summary>New parts for each block: build them inside a list comprehension over <code>range(layers)</code>.</details>
+# <details><summary>Hint 2</summary><code>self.modules()</code> goes through all parts, at any depth; <code>isinstance(part, nn.LayerNorm)</code> finds the norms.</details>
+
+# %% exercise="Bert"
+class Bert(nn.Module):
+    """Embeddings and an encoder of post-norm blocks.  (B, T), (B, T) -> (B, T, D)"""
+
+    def __init__(self, vocab_size, d_model, heads, layers, d_hidden, max_tokens):
+        super().__init__()
+        ### BEGIN SOLUTION
+        self.embeddings = BertEmbeddings(vocab_size, d_model, max_tokens)
+        blocks = [
+            EncoderBlock(MultiHeadAttention(d_model, heads), FeedForward(d_model, d_hidden), d_model, pre_norm=False)
+            for _ in range(layers)
+        ]
+        self.encoder = Encoder(blocks)
+        for module in self.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.eps = 1e-12
+        ### END SOLUTION
+
+    def forward(self, tokens, key_padding_mask=None):
+        ### BEGIN SOLUTION
+        return self.encoder(self.embeddings(tokens), key_padding_mask)
+        ### END SOLUTION
+
+
+# %% check="Bert"
+checks.Bert(Bert)
+
+# %% [markdown]
+# Now load all of it. `load_state_dict` is strict: it refuses if a single tensor is missing, left over, or of another
+# shape. The sizes come with the weights.
+
+# %%
+def load_bert(config, tensors):
+    """A Bert of the sizes in `config` with the weights in `tensors`, both named as in a published BERT."""
+    sizes = "vocab_size hidden_size num_attention_heads num_hidden_layers intermediate_size max_position_embeddings"
+    model = Bert(*(config[size] for size in sizes.split()))
+    model.load_state_dict({rename(name): tensor for name, tensor in tensors.items() if rename(name)})
+    return model.eval()
+
+
+@functools.cache
+def real_bert():
+    return load_bert(pretrained.config, pretrained.tensors)
+
+
+with once_done("BertEmbeddings, rename and Bert"):
+    print(f"{sum(p.numel() for p in real_bert().parameters()):,} numbers have found their place")
+
+# %% [markdown]
+# ## Layer by layer
+#
+# That all fits says little: with a wrong eps it fits as well. What counts are the numbers that come out. The course
+# keeps what Hugging Face's `transformers` computes for two sentences, after the embeddings and after every block: the
+# first 16 columns of each vector. A norm makes each column depend on all others, so 16 tell as much as 384. And these
+# are yours:
+
+# %%
+sentences, theirs = reference_activations()
+print(*sentences, sep="\n")
+
+
+@torch.no_grad()
+def activations(model, columns=16):
+    """What stands after the embeddings and after each block.  -> name: (B, T, columns)"""
+    tokens = encode_rows(tokenizer, sentences, 512)
+    stages = {"embeddings": model.embeddings(tokens)}
+    for i, block in enumerate(model.encoder.blocks):
+        stages[f"block {i}"] = block(list(stages.values())[-1], tokens == PAD)
+    return {name: x[..., :columns] for name, x in stages.items()}
+
+# %% [markdown]
+# ### Exercise 9.4 · The first difference (about 8 min)
+#
+# A mistake in one layer spoils all that come after it, so only the *first* layer that differs tells where to look.
+# `mine` and `theirs` are dictionaries, name → tensor, in the order of the layers. Return the first name whose largest
+# absolute difference is more than `tolerance`, and that difference: `name, difference`. Return None if there is none.
+# NaN counts as a difference.
+#
+# <details><summary>Hint 1</summary><code>.abs().max().item()</code> of a difference is one number.</details>
+# <details><summary>Hint 2</summary>Every comparison with NaN is False, <code>nan &gt; tolerance</code> too. But <code>not nan &lt;= tolerance</code> is True.</details>
+
+# %% exercise="first_difference"
+def first_difference(mine, theirs, tolerance=1e-4):
+    """The first layer that differs, and by how much at most; None if none does.  -> (name, number) or None"""
+    ### BEGIN SOLUTION
+    for name in theirs:
+        difference = (mine[name] - theirs[name]).abs().max().item()
+        if not difference <= tolerance:  # this way round, NaN is a difference too
+            return name, difference
+    return None
+    ### END SOLUTION
+
+
+# %% check="first_difference"
+checks.first_difference(first_difference)
+
+# %%
+with once_done("first_difference, after Bert"):
+    mine = activations(real_bert())
+    print("first difference from transformers:", first_difference(mine, theirs))
+    print("even with a tolerance of 0.00001:  ", first_difference(mine, theirs, 1e-5))
+
+# %% [markdown]
+# The same model. Now see what you have been spared: make one mistake at a time in a copy, and look at each layer.
+
+# %%
+mistakes = {
+    "no token type": (BertEmbeddings, lambda part: part.token_type.weight.data.zero_()),
+    "eps 1e-5": (nn.LayerNorm, lambda norm: setattr(norm, "eps", 1e-5)),
+    "pre-norm": (EncoderBlock, lambda block: setattr(block, "pre_norm", True)),
+    "6 heads, not 12": (MultiHeadAttention, lambda attention: setattr(attention, "heads", 6)),
+    "GELU with tanh": (EncoderBlock, lambda block: setattr(block, "feed_forward", nn.Sequential(
+        block.feed_forward.up, nn.GELU("tanh"), block.feed_forward.down))),
+}  # fmt: skip
+
+
+def with_mistake(kind, change):
+    """A copy of your BERT in which every part of a kind is changed."""
+    model = copy.deepcopy(real_bert())
+    for part in list(model.modules()):
+        if isinstance(part, kind):
+            change(part)
+    return model
+
+# %%
+with once_done("first_difference, after Bert"):
+    curves = {"yours": activations(real_bert())}
+    for label, (kind, change) in mistakes.items():
+        curves[label] = activations(with_mistake(kind, change))
+        name, difference = first_difference(curves[label], theirs)
+        print(f"{label + ':':16} {name}, {difference:.4f}")
+    pictures.fingerprints({
+        label: {name: (stages[name] - theirs[name]).abs().max().item() for name in theirs}
+        for label, stages in curves.items()
+    }, tolerance=1e-4)  # fmt: skip
+
+# %% [markdown]
+# Each mistake has a fingerprint. Embeddings off by much: a vector is missing. Off by a thousandth everywhere: eps. Right
+# embeddings and a wild block 0: the wiring (pre-norm, heads). A block 0 that is nearly right: the activation.
+#
+# Would you have noticed the small ones, eps and tanh, in what the model *does*? An answer follows below.
+
+# %% [markdown]
+# ## Sentences as vectors
+#
+# ### Exercise 9.5 · Mean pooling (about 6 min)
+#
+# One vector for a whole text: the mean of what comes out for its tokens (Reimers and Gurevych 2019, section 3).
+# Padding, True in the mask, must not count, or a text's vector would depend on its neighbours in the batch. A row of
+# nothing but padding gives 0. Shapes: (B, T, D), (B, T) → (B, D).
+#
+# <details><summary>Hint 1</summary>Multiply by <code>~key_padding_mask</code>, with a third axis, before you add up.</details>
+# <details><summary>Hint 2</summary>Divide by the number of real tokens in the row; <code>.clamp(min=1)</code> keeps it from being 0.</details>
+
+# %% exercise="mean_pooling"
+def mean_pooling(x, key_padding_mask):
+    """One vector for each text: the mean of its tokens, without padding.  (B, T, D), (B, T) -> (B, D)"""
+    ### BEGIN SOLUTION
+    real = ~key_padding_mask[:, :, None]  # B, T, 1
+    return (x * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+    ### END SOLUTION
+
+
+# %% check="mean_pooling"
+checks.mean_pooling(mean_pooling)
+
+# %% [markdown]
+# Texts of like length go into a batch together, which spares padding.
+
+# %%
+@torch.no_grad()
+def sentence_vectors(model, texts, batch=32):
+    """A vector for each text.  list of N str -> (N, D)"""
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    vectors = torch.zeros(len(texts), pretrained.config["hidden_size"])
+    for start in range(0, len(texts), batch):
+        rows = order[start : start + batch]
+        tokens = encode_rows(tokenizer, [texts[i] for i in rows], 512)
+        vectors[rows] = mean_pooling(model(tokens, tokens == PAD), tokens == PAD)
+    return vectors
+
+# %%
+texts = ["A man is playing a guitar.", "Someone makes music.", "The stock market fell today.", "Shares lost value.",
+         "The river has a muddy bank.", "The bank lends money.", "I like music.", "I do not like music."]  # fmt: skip
+with once_done("mean_pooling, after Bert"):
+    directions = F.normalize(sentence_vectors(real_bert(), texts), dim=-1)
+    pictures.similarities(texts, directions @ directions.T)
+
+# %% [markdown]
+# Sentences 1 and 2 share no word, nor do 3 and 4; still they are close. The two banks are further apart. But look at 7
+# and 8: to this model, liking music and not liking it is nearly the same. They have the same *subject*, and that is what
+# it was trained to see. Now the same with mistakes inside:
+
+# %%
+with once_done("mean_pooling, after Bert"):
+    for label, (kind, change) in mistakes.items():
+        other = F.normalize(sentence_vectors(with_mistake(kind, change), texts), dim=-1)
+        moved = (other @ other.T - directions @ directions.T).abs().max().item()
+        print(f"{label + ':':16} a cosine moves by more than 0.01: {moved > 0.01}")
+
+# %% [markdown]
+# Nobody would ever notice a wrong eps, or a GELU with tanh. That is why one compares layers, and not impressions.
+#
+# ### A map
+#
+# Short sentences about four subjects. The two directions in which their vectors differ most (principal components) make
+# a flat map of 384 dimensions. Beside it stands the same BERT before any training.
+
+# %%
+subjects = {
+    "cooking": "Stir the soup. Bake it for an hour. Chop two onions. Add more salt. Fry an egg. Dinner is ready.",
+    "weather": "It will rain. A storm is coming. Clear skies ahead. Snow fell all night. What a foggy day. I am freezing.",
+    "music": "She plays violin. They sang well. I love this tune. He tuned his piano. Listen to that beat. An opera opens.",
+    "money": "Shares fell. He paid rent. Rates went up. Open an account. I owe you ten dollars. Pay your taxes.",
+}
+phrases = " ".join(subjects.values()).replace(". ", ".|").split("|")
+labels = [subject for subject, group in subjects.items() for _ in range(group.count("."))]
+
+
+def flat(vectors):
+    """The two directions of the largest spread.  (N, D) -> (N, 2)"""
+    centred = vectors - vectors.mean(dim=0)
+    left, sizes, _ = torch.linalg.svd(centred, full_matrices=False)
+    return left[:, :2] * sizes[:2]
+
+# %%
+with once_done("mean_pooling, after Bert"):
+    untrained = copy.deepcopy(real_bert())
+    untrained.apply(lambda part: hasattr(part, "reset_parameters") and part.reset_parameters())
+    panels = {}
+    for title, model in {"untrained": untrained, "pretrained": real_bert()}.items():
+        vectors = sentence_vectors(model, phrases)
+        panels[title] = flat(vectors)
+        closest = (F.normalize(vectors, dim=-1) @ F.normalize(vectors, dim=-1).T).fill_diagonal_(-1).argmax(dim=-1)
+        same = sum(labels[i] == labels[j] for i, j in enumerate(closest.tolist()))
+        print(f"{title}: the closest sentence has the same subject in more than half of all cases:", same > 12)
+    pictures.maps(panels, phrases, labels)
+
+# %% [markdown]
+# ## Search by meaning
+#
+# ### Exercise 9.6 · The most similar (about 6 min)
+#
+# The *cosine* of two vectors is their product after both are brought to length 1. Return the `count` largest cosines
+# between the query and the vectors, best first, and their indices: `cosines, indices`. If there are fewer vectors,
+# return all. Shapes: (D), (N, D) → (count), (count).
+#
+# <details><summary>Hint 1</summary><code>F.normalize(vectors, dim=-1)</code> brings each row to length 1. What product of (N, D) and (D) gives (N)?</details>
+# <details><summary>Hint 2</summary><code>topk(k)</code> returns the largest values and their indices, best first. It fails if k is more than there are: <code>min</code>.</details>
+
+# %% exercise="most_similar"
+def most_similar(query, vectors, count):
+    """The vectors with the largest cosine to the query, best first.  (D), (N, D) -> cosines, indices"""
+    ### BEGIN SOLUTION
+    cosines = F.normalize(vectors, dim=-1) @ F.normalize(query, dim=-1)  # N
+    return cosines.topk(min(count, len(vectors)))
+    ### END SOLUTION
+
+
+# %% check="most_similar"
+checks.most_similar(most_similar)
+
+# %% [markdown]
+# The corpus of lesson 07 has 31,102 verses. Encode some short ones, which takes a few seconds. Without the limit on
+# their length and with `[::1]` it would be all of them, in about a quarter of an hour.
+
+# %%
+from unmasked.data import load_corpus
+
+verses = list(dict.fromkeys(text for text in load_corpus().texts if len(text) < 60))[::3]  # some occur twice
+
+
+@functools.cache
+def library():
+    return sentence_vectors(real_bert(), verses)
+
+
+def find(query, count=4):
+    """The verses closest to a query, best first: pairs of a cosine and a text."""
+    cosines, indices = most_similar(sentence_vectors(real_bert(), [query])[0], library(), count)
+    return [(cosine, verses[i]) for cosine, i in zip(cosines.tolist(), indices.tolist())]
+
+
+# %% tags=["nbval-ignore-output"]
+with once_done("most_similar, after mean_pooling and Bert"):
+    print(f"{len(library())} verses")
+    pictures.searches({query: find(query) for query in ("Someone was crying.", "bad weather", "Be nice to each other.")})
+
+# %% [markdown]
+# Look for the words of a query in what it has found: there are few, or none. Your turn:
+
+# %% tags=["nbval-ignore-output"]
+with once_done("most_similar, after mean_pooling and Bert"):
+    widgets.search(find, "They had dinner.")
+
+# %% [markdown]
+# ## Seventy-two heads
+#
+# Lesson 03 watched four small heads divide their work. Here are 6 × 12, trained on real text. Run a sentence up to a
+# block, and ask its attention for weights:
+
+# %%
+@torch.no_grad()
+def all_weights(model, text):
+    """The attention of every head of every block.  -> list of T tokens, (L, H, T, T)"""
+    encoding, weights = tokenizer.encode(text), []
+    x = model.embeddings(torch.tensor([encoding.ids]))
+    for block in model.encoder.blocks:
+        attention = block.attention
+        query, key = (split_heads(part(x), attention.heads) for part in (attention.query, attention.key))
+        weights.append(masked_attention_weights(query, key)[0])  # H, T, T
+        x = block(x)
+    return encoding.tokens, torch.stack(weights)
+
+# %%
+with once_done("Bert"):
+    shares = {"the token before": 0, "the token after": 0, "[CLS]": 0}
+    for verse in verses[::20]:
+        tokens, weights = all_weights(real_bert(), verse)
+        inner = weights[:, :, 1:-1]  # from all tokens but [CLS] and [SEP]
+        shares["the token before"] += inner.diagonal(0, 2, 3).mean(-1) / len(verses[::20])
+        shares["the token after"] += inner.diagonal(2, 2, 3).mean(-1) / len(verses[::20])
+        shares["[CLS]"] += inner[..., 0].mean(-1) / len(verses[::20])
+    pictures.roles(shares)
+
+# %% [markdown]
+# In block 0, head 2 looks at the token before, always: nobody asked for it. In the middle blocks many heads look mostly
+# at `[CLS]`, which is no word. Clark et al. 2019 (section 3.2) saw the same in BERT-base with `[SEP]`, and take it
+# for a head's way of doing nothing: a softmax must look somewhere.
+#
+# Now follow one sentence through all heads. To what does “it” refer?
+
+# %% tags=["nbval-ignore-output"]
+with once_done("Bert"):
+    tokens, weights = all_weights(real_bert(), "The cat drank the milk because it was thirsty.")
+    widgets.attention_explorer(tokens, weights, block=5, head=11, word="it")
+
+# %% [markdown]
+# One head that goes from “it” to “cat” in one sentence proves nothing: there are 72 to choose from. To claim more, one
+# would have to count over many sentences, as we did above.
+#
+# ## Explain it
+#
+# Three questions to answer in your own words; then compare with the folded answer.
+
+# %% [markdown] explain="why_layer_by_layer"
+# **1.** All tensors fit, and the search works well. Why is that no proof that the model is right, and why look for the
+# *first* layer that differs?
+# ### BEGIN SOLUTION
+# Shapes know nothing of an eps, an activation, the number of heads or the place of a norm, and a model that is off by a
+# thousandth still finds nearly the same sentences. Every layer takes what the one before it returns, so all that come
+# after a mistake differ too, often by more. The first difference stands where the mistake is.
+# ### END SOLUTION
+
+# %% [markdown] explain="why_mask_in_the_mean"
+# **2.** You forget the mask in the mean, but attention has it. When do you notice? What would the vector of a short
+# sentence depend on?
+# ### BEGIN SOLUTION
+# Not while sentences are encoded one by one: then there is no padding. In a batch, positions of padding have vectors
+# too, which are no zeros, and a mean over all of them mixes them in: the more, the longer the longest sentence of the
+# batch. The same sentence gets other vectors in other company.
+# ### END SOLUTION
+
+# %% [markdown] explain="why_not_is_close"
+# **3.** Why does the model find “I like music” and “I do not like music” similar? For which uses is that right, and for
+# which is it not?
+# ### BEGIN SOLUTION
+# It was trained to bring together what belongs together: question and answer, title and text, two descriptions of one
+# thing. For that the subject counts, and "not" hardly changes it; it is one token of eight in the mean. For a search
+# that is right: who looks for opinions about music wants both. For telling praise from complaint the model has to be
+# trained on just that.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## What you have built
+#
+# A BERT that takes the weights of a real one and computes what it computes, a way to find out where two models part, and
+# a search by meaning. `BertModel` in `transformers` has nothing inside that you have not written.
