@@ -78,8 +78,9 @@ class Cage:
         lay_out(course_files(lesson), folder)
         ours, theirs = socket.socketpair()
         log = self._stack.enter_context(tempfile.TemporaryFile())
-        python = [sys.executable, "-I", "-c", START, str(theirs.fileno())]
-        command = [*wall(folder), *python, "/course"] if walls else [*python, folder]
+        options = ["-I", "-c", START, str(theirs.fileno())]
+        caged = [*wall(folder), in_cage(sys.executable), *options, "/course"]
+        command = caged if walls else [sys.executable, *options, folder]
         environment = {} if walls else ENVIRONMENT
         process = subprocess.Popen(
             command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -158,19 +159,26 @@ def course_files(lesson):
     yield from ((f"nanobert/{name}.py", model / f"{name}.py") for name in ("__init__", *built))
 
 
+def in_cage(path):
+    """Where a path of the virtual environment is in the cage: not in /tmp, which every submission has for itself."""
+    if sys.prefix == sys.base_prefix or not path.startswith(sys.prefix):
+        return path
+    return "/environment" + path.removeprefix(sys.prefix)
+
+
 def wall(folder):
     """The command that puts the outer wall around what follows it; `folder` is all of the course that is inside."""
     command = [bubblewrap(), "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     command += ["--unshare-user", "--uid", "65534", "--gid", "65534", "--hostname", "cage"]
     for path in SYSTEM:
         command += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind-try", path, path]
-    for path in dict.fromkeys(map(os.path.realpath, (sys.base_prefix, sys.prefix))):
+    for path in dict.fromkeys((sys.base_prefix, sys.prefix)):
         if not path.startswith("/usr"):
-            command += ["--ro-bind", path, path]
+            command += ["--ro-bind", path, in_cage(path)]
     for packages in site.getsitepackages():
         for name in ("unmasked", "nanobert"):  # where they are installed, all of them is
             if os.path.isdir(installed := os.path.join(packages, name)):
-                command += ["--tmpfs", installed, "--remount-ro", installed]
+                command += ["--tmpfs", in_cage(installed), "--remount-ro", in_cage(installed)]
     command += ["--ro-bind", folder, "/course", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
     # Not /dev either: what one submission writes there the next ones would find.
     command += ["--remount-ro", "/", "--remount-ro", "/dev", "--chdir", "/tmp", "--clearenv"]

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import tempfile
 
-from unmasked.classroom.cage import bubblewrap, course_files, lay_out, wall
+from unmasked.classroom.cage import bubblewrap, course_files, in_cage, lay_out, wall
 from unmasked.classroom.confine import call_filter
 from unmasked.doctor import Finding
 from unmasked.lessons import LESSONS
@@ -37,7 +37,7 @@ def examine():
     yield _wall(True, f"grading in a cage: bubblewrap ({program})", "")
     with tempfile.TemporaryDirectory() as folder:
         lay_out(course_files(LESSONS[0]), folder)
-        outer, inner = (_runs([*wall(folder), sys.executable, "-I", "-c", code]) for code in ("", INNER))
+        outer, inner = (_runs([*wall(folder), in_cage(sys.executable), "-I", "-c", code]) for code in ("", INNER))
     yield _wall(outer, "its outer wall", NAMESPACES)
     if outer:
         yield _wall(inner, "its inner wall, between submissions", NAMESPACES)
