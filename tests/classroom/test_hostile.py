@@ -12,10 +12,12 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import torch
+from nbconvert.exporters import HTMLExporter
 
 import unmasked.checks.self_attention as checks
 from unmasked.attempt import Host
@@ -23,7 +25,9 @@ from unmasked.classroom import grading
 from unmasked.classroom.channel import ChannelError
 from unmasked.classroom.confine import Limits
 from unmasked.classroom.judge import Judged, took_the_cage_down
+from unmasked.classroom.master import autograded, read_master
 from unmasked.classroom.run import grade_class, record_path, terms_of
+from unmasked.classroom.submission import rebuild
 from unmasked.exercise import exercises_of
 from unmasked.lessons import find_lesson
 from unmasked.verdict import Verdict
@@ -802,3 +806,55 @@ def test_a_submission_with_which_every_cage_breaks_is_told_and_the_next_one_grad
     (_, bad), (_, good) = grading.grade_all(jobs, terms)
     assert {(each["points"], each["limit"]) for each in bad.values()} == {(0.0, "died")}
     assert good["similarity_scores"]["points"] == 1.0
+
+
+class Tags(HTMLParser):
+    """What a browser would obey: the tags of a page, their attributes, and the text in them."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes), []))
+
+    def handle_data(self, data):
+        if self.found:
+            self.found[-1][2].append(data)
+
+
+SCRIPTS = r"""<script>steal()</script> <img src=x onerror="steal()"> a<b and 1 < 2 `<svg onload=steal()>`
+[a link](javascript:steal()) [two][1] [1] [three](java&#115;cript:steal()) <https://x.org> $x<script>steal()</script>$
+\begin{equation}<img src=x onerror=steal()>\end{equation}
+
+<div onclick="steal()">
+
+    <iframe src="javascript:steal()">
+
+[1]: javascript:steal()
+"""
+
+
+def test_a_script_in_an_answer_in_words_is_shown_and_not_run(released, tmp_path):
+    """In the teacher's browser it could change marks: nbgrader's pages let the HTML in Markdown through."""
+    course = released.new_class(tmp_path / "nlp")
+    notebook = released.answered()
+    _cell(notebook, "explain_why_scale")["source"] = SCRIPTS
+    released.hand_in(course, "eve", notebook)
+    master = read_master(course.source_notebook(LESSON.name), LESSON)
+    submission = rebuild(course.folder("submitted", "eve", LESSON.name), master)
+    graded = autograded(master, submission, lambda name: None)
+    page, _ = HTMLExporter(template_name="basic").from_notebook_node(graded)
+    assert "steal()" in page and "1 &lt; 2" in page
+    assert not obeyed(page)
+    graded.cells[-1].source = SCRIPTS
+    assert obeyed(HTMLExporter(template_name="basic").from_notebook_node(graded)[0])
+
+
+def obeyed(page):
+    """The tags of a page that would run a script of SCRIPTS."""
+    words = [
+        (tag, *attributes.values(), *(text if tag == "script" else ())) for tag, attributes, text in Tags(page).found
+    ]
+    return [tag for tag, *texts in words if any("steal" in (text or "") for text in texts)]

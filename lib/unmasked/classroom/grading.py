@@ -139,20 +139,18 @@ def _dask(workers, scheduler):
 def _on_dask(client, batches, terms):
     from distributed import KilledWorker, as_completed
 
-    def start(batches):
-        futures = client.map(grade_batch, batches, terms=terms, pure=False)
-        given.update(zip((future.key for future in futures), batches))
-        return futures
-
-    given = {}  # the jobs of each future
-    completed = as_completed(start(batches), with_results=True, raise_errors=False)
-    for future, results in completed:
-        jobs = given[future.key]
+    futures = client.map(grade_batch, batches, terms=terms, pure=False)
+    jobs_of = dict(zip((future.key for future in futures), batches))
+    suspects = []
+    for future, results in as_completed(futures, with_results=True, raise_errors=False):
         if future.status == "finished":
             yield results
-        elif not isinstance(future.exception(), KilledWorker):
-            raise future.exception()
-        elif len(jobs) > 1:  # one of them ends the workers: which one?
-            completed.update(start([[job] for job in jobs]))
+        elif isinstance(future.exception(), KilledWorker):
+            suspects += jobs_of[future.key]
         else:
-            yield [(jobs[0].student, _records(took_the_cage_down(find_lesson(terms.lesson_name))))]
+            raise future.exception()
+    for job in suspects:  # one at a time, so that nobody shares a worker with the one that ends it
+        try:
+            yield client.submit(grade_batch, [job], terms, pure=False).result()
+        except KilledWorker:
+            yield [(job.student, _records(took_the_cage_down(find_lesson(terms.lesson_name))))]

@@ -11,6 +11,7 @@ import copy
 import hashlib
 import importlib.util
 import logging
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -98,7 +99,7 @@ def autograded(master, submission, verdict_of):
     `verdict_of` takes an exercise's name and returns something with `points` and `html`, or None: no points then.
     """
     notebook = copy.deepcopy(master.notebook)
-    texts = submission.answers | submission.explains
+    texts = submission.answers | {name: _without_tags(text) for name, text in submission.explains.items()}
     for cell in notebook.cells:
         grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
         cell.source = texts.get(grade_id, cell.source)
@@ -106,6 +107,14 @@ def autograded(master, submission, verdict_of):
             cell.outputs = [_points_output(cell, verdict_of(grade_id.removeprefix("check_")))]
             cell.execution_count = 1
     return notebook
+
+
+def _without_tags(text):
+    """Markdown with an invisible sign in every HTML tag and link, so that they are shown and not obeyed.
+
+    The formgrader lets both through: a script in an answer would run with the teacher's rights.
+    """
+    return re.sub(r"<(?=[A-Za-z/!?])|\](?=[(:])", "\\g<0>\u2060", text)
 
 
 def _points_output(cell, verdict):
