@@ -25,6 +25,7 @@ LESSONS = (
     Lesson(3, "multi_head_attention", "Multi-head attention"),
     Lesson(4, "word_order", "Word order"),
     Lesson(5, "encoder_block", "The encoder block"),
+    Lesson(6, "stack_at_work", "The stack at work"),
     Lesson(7, "masked_language_modelling", "Masked language modelling"),
     Lesson(9, "real_bert", "A real BERT"),
 )

@@ -34,8 +34,8 @@ class Tagger(nn.Module):
         self.embedding = nn.Embedding(vocab_size, d_model)
         self.block = Block(d_model, 2, 2 * d_model)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(d_model, tags)
+        self.scores = nn.Linear(d_model, tags)
         self.eval()
 
     def forward(self, tokens, key_padding_mask=None):
-        return self.output(self.dropout(self.block(self.embedding(tokens), key_padding_mask)))
+        return self.scores(self.dropout(self.block(self.embedding(tokens), key_padding_mask)))

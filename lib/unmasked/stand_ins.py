@@ -70,6 +70,11 @@ def residual(x, sublayer, norm, pre_norm=True):
     return x + sublayer(norm(x)) if pre_norm else norm(x + sublayer(x))
 
 
+def token_loss(logits, labels, key_padding_mask):
+    likelihoods = logits.log_softmax(dim=-1)[~key_padding_mask]
+    return -likelihoods.gather(-1, labels[~key_padding_mask][:, None]).mean()
+
+
 def masked_lm_loss(logits, labels):
     chosen = labels != -100
     likelihoods = logits.log_softmax(dim=-1)[chosen]

@@ -72,14 +72,14 @@ class Commands:
 
 
 def load_commands(seed=0, count=8000):
-    """Sample `count` commands to learn from, and a tenth as many of each kind to be measured on.
+    """Sample `count` commands to learn from, and a twentieth as many of each kind to be measured on.
 
     Errors: UnmaskedError, one sentence that says what to do, if a package is missing, of another version or changed.
     """
     sampler = _Sampler(json.loads(GRAMMAR.load()[0]), random.Random(seed))
     train = sampler.commands(count)
     skeletons = {command.skeleton for command in train}
-    few = max(1, count // 10)
+    few = max(1, count // 20)
     return Commands(
         train,
         sampler.commands(few),

@@ -5,7 +5,9 @@ labels and work by keyboard.
 """
 
 import ipywidgets
-from IPython.display import display
+from IPython.display import HTML, display
+
+from unmasked import panel
 
 
 def explore(draw, **controls):
@@ -27,3 +29,13 @@ def slider(label, values, value=None):
     return ipywidgets.SelectionSlider(
         options=values, value=value, description=label, layout=layout, style=style, continuous_update=False
     )
+
+
+def ready(checks, *attempts):
+    """Whether all these exercises pass their checks; if not, say which one is missing before a long cell starts."""
+    missing = [each.__name__ for each in attempts if not getattr(checks, each.__name__)(each).passed]
+    if missing:
+        names = ", ".join(f"<code>{name}</code>" for name in missing)
+        text = "The cells below need a trained model, and show nothing until then."
+        display(HTML(panel.box(panel.GREY, f"The model can be trained once these exercises pass: {names}.", text)))
+    return not missing

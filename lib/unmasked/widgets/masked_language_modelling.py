@@ -1,4 +1,4 @@
-"""The widgets of lesson 07: fill in the blank; and a look at the exercises before a long cell."""
+"""The widgets of lesson 07: fill in the blank; and a long cell that can be stopped."""
 
 from contextlib import contextmanager
 
@@ -7,7 +7,9 @@ from IPython.display import HTML, display
 
 from unmasked import panel
 from unmasked.figures.masked_language_modelling import fillings_image
-from unmasked.widgets import explore
+from unmasked.widgets import explore, ready
+
+__all__ = ["fill_in_the_blank", "ready", "stoppable"]
 
 BLANK = "___"
 
@@ -36,16 +38,6 @@ def _numbered(text, blank):
         return text
     pieces = text.split(BLANK)
     return BLANK.join(pieces[:blank]) + "_?_" + BLANK.join(pieces[blank:])
-
-
-def ready(checks, *attempts):
-    """Whether all these exercises pass their checks; if not, say which one is missing before a long cell starts."""
-    missing = [each.__name__ for each in attempts if not getattr(checks, each.__name__)(each).passed]
-    if missing:
-        names = ", ".join(f"<code>{name}</code>" for name in missing)
-        text = "The cells below need a trained model, and show nothing until then."
-        display(HTML(panel.box(panel.GREY, f"The model can be trained once these exercises pass: {names}.", text)))
-    return not missing
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def test_the_grammar_is_as_large_as_the_lesson_says(grammar, commands):
 
 
 def test_there_are_as_many_commands_as_asked_for(commands):
-    assert [len(getattr(commands, kind)) for kind in KINDS] == [3000, 300, 300, 300, 300]
+    assert [len(getattr(commands, kind)) for kind in KINDS] == [3000, 150, 150, 150, 150]
 
 
 def test_every_intent_and_every_slot_is_trained_on(grammar, commands):
