@@ -5,7 +5,7 @@
 # are made of.
 #
 # **At the end you will have built** five small functions: one that broadcasts, a softmax that doesn't overflow, a mean
-# that skips padding, many matrix products in one, and the choice of a device. It takes 30 minutes.
+# that skips padding, many matrix products in one, and the choice of a device. It takes 35 minutes.
 #
 # Run a cell with Shift+Enter. Where a cell says `# YOUR CODE HERE`, write your code in the place of
 # `raise NotImplementedError()`. The cell below it checks your work at once, as often as you like.
@@ -48,7 +48,7 @@ print(tuple(x.mean(-1).shape), "or, with keepdim=True,", tuple(x.mean(-1, keepdi
 widgets.shape_explorer()
 
 # %% [markdown]
-# ### Exercise 0.1 · Center (about 4 min)
+# ### Exercise 0.1 · Center (about 5 min)
 #
 # Subtract from every token the mean of *its own* numbers: (B, T, D) → (B, T, D).
 #
@@ -87,8 +87,8 @@ with once_done("exercise 0.1"):
     print("yours:\n", center(square[None])[0])
 
 # %% [markdown]
-# The three means (3) were lined up with the *columns*. No error, and every number wrong: print shapes, and test with
-# sizes that differ.
+# The means have shape (3) and were lined up with the *columns*. No error, and wrong numbers: print shapes, and test
+# with sizes that differ.
 #
 # ## A softmax that doesn't overflow
 #
@@ -104,7 +104,7 @@ print("e^s:    ", scores.exp())
 print("weights:", scores.exp() / scores.exp().sum())  # inf / inf is NaN, not a number
 
 # %% [markdown]
-# ### Exercise 0.2 · Stable softmax (about 6 min)
+# ### Exercise 0.2 · Stable softmax (about 7 min)
 #
 # Multiply the fraction above and below by $e^{-c}$: nothing changes, whatever $c$ is.
 #
@@ -143,7 +143,10 @@ with once_done("exercise 0.2"):
 #
 # Sentences differ in length, and a tensor is rectangular: shorter ones are filled up with *padding*. What stands there
 # must never count. A mask says where it is. In this course it is always called `key_padding_mask`, and it is **True
-# where a token is padding**.
+# where a token is padding**. Here that is the end of sequence 1; but padding may stand anywhere, so go by the mask.
+#
+# Three tools, each of which returns a new tensor: `~mask` inverts a mask, `x.masked_fill(mask, 0.0)` puts 0 where it is
+# True, and `x[..., None]` has one more axis at the end, of size 1.
 
 # %%
 x = torch.tensor([[[4.0, 1.0], [5.0, 3.0], [3.0, 2.0], [4.0, 4.0]], [[2.0, 4.0], [3.0, 3.0], [0.0, 0.0], [0.0, 0.0]]])
@@ -151,7 +154,7 @@ key_padding_mask = torch.tensor([[False, False, False, False], [False, False, Tr
 print("x (B, T, D):", tuple(x.shape), " key_padding_mask (B, T):", tuple(key_padding_mask.shape))
 
 # %% [markdown]
-# ### Exercise 0.3 · Masked mean (about 6 min)
+# ### Exercise 0.3 · Masked mean (about 8 min)
 #
 # For each sequence, the mean of the tokens that are not padding. A sequence of nothing but padding gives 0, not NaN.
 # Shapes: (B, T, D), (B, T) → (B, D).
@@ -175,8 +178,8 @@ checks.masked_mean(masked_mean)
 # %%
 with once_done("exercise 0.3"):
     pictures.two_means(x, key_padding_mask, x.mean(1), masked_mean(x, key_padding_mask))
-    alone = masked_mean(x[1:, :2], key_padding_mask[1:, :2])
-    print("without its padding, sequence 1 has the same mean:", torch.equal(alone, masked_mean(x, key_padding_mask)[1:]))
+    whole, alone = masked_mean(x, key_padding_mask)[1:], masked_mean(x[1:, :2], key_padding_mask[1:, :2])
+    print("without its padding, sequence 1 has the same mean:", torch.allclose(alone, whole))
 
 # %% [markdown]
 # ## Many matrix products in one
@@ -188,7 +191,7 @@ a, b = torch.randn(7, 1, 3, 5), torch.randn(4, 5, 6)
 print("(7, 1, 3, 5) @ (4, 5, 6) has shape", tuple((a @ b).shape), "- 28 products of (3, 5) and (5, 6)")
 
 # %% [markdown]
-# ### Exercise 0.4 · Batched products (about 4 min)
+# ### Exercise 0.4 · Batched products (about 6 min)
 #
 # Multiply *every* sequence (T, D) with *every* one of `H` matrices (D, K), each pair for itself. Attention with many
 # heads will need just this. Shapes: (B, T, D), (H, D, K) → (B, H, T, K).
@@ -210,7 +213,7 @@ checks.batched_products(batched_products)
 # %% tags=["varies"]
 with once_done("exercise 0.4"):
     factor = pictures.race(batched_products)
-    print(f"64 sequences and 8 matrices, on this CPU: {factor:.0f} times faster than a loop")
+    print(f"64 sequences and 8 matrices, on this CPU: a loop takes {factor:.1f} times as long as yours")
 
 # %% [markdown]
 # A transformer's work is nearly all such products (lesson 03 counts them). So the course has few loops, and it matters
@@ -274,14 +277,17 @@ with once_done("exercise 0.4"):
 # orders. That needs no second device. Add the same three numbers from the left, and from the right:
 
 # %%
-left, right = (0.1 + 0.2) + 0.3, 0.1 + (0.2 + 0.3)
-print(left, right, left == right)
+a, b, c = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+left, right = (a + b) + c, a + (b + c)
+print(left.item(), right.item(), "equal:", (left == right).item(), "up to rounding:", torch.allclose(left, right))
 big, one = torch.tensor(1e8), torch.tensor(1.0)
-print((big + one) - big, "but", (big - big) + one)  # 32 bits hold about seven digits
-print("equal up to rounding:", torch.allclose(torch.tensor(left), torch.tensor(right)))
+print("in 32 bits:", ((big + one) - big).item(), "but", ((big - big) + one).item())
 
 # %% [markdown]
 # So results are compared with a tolerance, here and in every check: `torch.allclose`, never `==`.
+#
+# The last line shows where that ends. 32 bits hold about seven digits: added to $10^8$, the 1 is lost for good, and no
+# tolerance mends a 0 that should be a 1. So add small numbers before large ones, or in 64 bits.
 #
 # ## Explain it
 #

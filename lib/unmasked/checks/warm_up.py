@@ -1,5 +1,8 @@
 """Checks of lesson 00. Oracles: `torch.softmax`, plain loops, and sums worked by hand."""
 
+import math
+
+import numpy
 import torch
 
 from unmasked.attempt import Foreign
@@ -44,7 +47,24 @@ def _centered_in_loops(x):
         "You subtract the sum of a token's numbers; their mean is the sum divided by D.": (
             lambda x: x - x.sum(-1, keepdim=True)
         ),
+        "You divide by the number of tokens, `x.shape[1]`; a token has D = `x.shape[-1]` numbers.": (
+            lambda x: x - x.sum(-1, keepdim=True) / x.shape[1]
+        ),
+        "You divide by the number of sequences, `len(x)`; a token has D = `x.shape[-1]` numbers.": (
+            lambda x: x - x.sum(-1, keepdim=True) / len(x)
+        ),
+        "You divide by 4, which is D in the example only; `x.shape[-1]` is the D of every `x`.": (
+            lambda x: x - x.sum(-1, keepdim=True) / 4
+        ),
+        "Sizes are hard-coded: 2 and 3 are B and T here, not everywhere. Take them from `x.shape`, or keep the axis "
+        "with `keepdim=True`.": lambda x: x - x.mean(-1).reshape(2, 3, 1),
+        "`numpy.mean` can't pass `keepdims` on to a tensor; tensors have `x.mean(dim=-1, keepdim=True)`.": (
+            lambda x: x - numpy.mean(x, axis=-1, keepdims=True)
+        ),
         "You subtract the median; the mean is asked for.": lambda x: x - x.median(-1, keepdim=True).values,
+        "`median` along an axis gives two things, values and their places; and the mean is asked for.": (
+            lambda x: x - x.median(-1, keepdim=True)
+        ),
         "You also divide by the standard deviation; only the mean is to be taken away.": (
             lambda x: (x - x.mean(-1, keepdim=True)) / x.std(-1, keepdim=True)
         ),
@@ -54,17 +74,18 @@ def _centered_in_loops(x):
 def center(attempt):
     """Each token minus the mean of its own numbers."""
     x = tensor(B, T, D) + 3 * tensor(B, T, 1)
-    centered = attempt(x)
+    centered, expected = attempt(x), _centered_in_loops(x)
     yield shaped(centered, B=B, T=T, D=D)
     yield holds(
         centered.mean(-1).abs().max() < 1e-4,
         "the mean of every token is 0",
-        "The numbers of a token do not have mean 0: along which axis do you average?",
-        received=centered.mean(-1),
+        "The numbers of a token do not have mean 0: along which axis do you average, and by what do you divide?",
+        expected=expected,
+        received=centered,
     )
     yield close(
         centered,
-        _centered_in_loops(x),
+        expected,
         "every number has moved by its token's mean, and by nothing else",
         "Every token has mean 0, but its numbers are not the old ones minus their mean.",
     )
@@ -104,6 +125,11 @@ def _lowered_by(level):
     return stable_softmax
 
 
+def _sums(weights):
+    """The sums of the rows as a text, with digits enough to see small differences."""
+    return "the rows sum to " + ", ".join(f"{total:.5f}" for total in weights.sum(-1).flatten().tolist())
+
+
 @exercise(
     points=2,
     by_hand=("softmax", "log_softmax"),
@@ -116,6 +142,19 @@ def _lowered_by(level):
         ),
         "You subtract the smallest score; subtract the largest, so that no exponent is above 0.": (
             _lowered_by(lambda s: s.amin(-1, keepdim=True))
+        ),
+        "You subtract the places of the largest scores, `[1]` of what `max` gives; the scores are its `.values`.": (
+            _lowered_by(lambda s: s.max(-1, keepdim=True)[1])
+        ),
+        "Exponents are cut off at a lower limit, so that scores far below it still get a weight; leave them as they "
+        "are: an exponential that shrinks to 0 does no harm.": lambda s: _softmax_along(-1)(
+            (s - s.amax(-1, keepdim=True)).clamp(min=-10)
+        ),
+        "Something is added to the sum, which makes every weight too small. Once the largest score is subtracted, no "
+        "sum is below 1.": lambda s: _exponentials(s) / (_exponentials(s).sum(-1, keepdim=True) + 1e-3),
+        "`math.exp` takes one number; a tensor has `.exp()`, which takes all of them.": lambda s: math.exp(s),
+        "`numpy.sum` does not fit a tensor; tensors have `.exp()` and `.sum(dim=-1, keepdim=True)`.": (
+            lambda s: numpy.exp(s) / numpy.sum(numpy.exp(s))
         ),
         "The largest scores, or the sums, have lost their last axis and don't line up; keep it: `keepdim=True`.": (
             lambda s: _exponentials(s) / _exponentials(s).sum(-1)
@@ -160,13 +199,15 @@ def stable_softmax(attempt):
         weights.min() >= 0,
         "no weight is negative",
         "Some weights are negative: an exponential is always positive.",
-        received=weights[0],
+        expected=scores.softmax(-1),
+        received=weights,
     )
     yield holds(
         (weights.sum(-1) - 1).abs().max() < 1e-4,
         "the weights of each row sum to 1",
-        "The weights of a row do not sum to 1: along which axis do you add up?",
-        received=weights.sum(-1),
+        "The weights of a row do not sum to 1: along which axis do you add up, and is anything else in the sum?",
+        expected=_sums(scores.softmax(-1)),
+        received=_sums(weights),
     )
     yield close(
         weights,
@@ -175,7 +216,16 @@ def stable_softmax(attempt):
         "The weights of each row sum to 1, but they are not exp(score) divided by the sum of exp(scores).",
         earns=1,
     )
-    for high, sentence in ((1000.0, "scores around 1000 do no harm"), (-1000.0, "nor do scores around −1000")):
+    # Just enough to overflow: who subtracts the place of the largest score, 4 here, gets through, and is told below.
+    rising = torch.tensor([[[85.0, 86.0, 87.0, 88.0, 91.0]]])
+    yield close(
+        attempt(rising),
+        rising.softmax(-1),
+        "scores just above 88, where e^s leaves the 32 bits, do no harm",
+        "Scores just above 88 give wrong weights: an exponential overflows to inf. "
+        "Bring the largest score of each row to 0 first.",
+    )
+    for high, sentence in ((1000.0, "nor do scores around 1000"), (-1000.0, "nor scores around −1000")):
         yield close(
             attempt(scores + high),
             scores.softmax(-1),
@@ -183,18 +233,31 @@ def stable_softmax(attempt):
             f"Around {high:g} the weights are wrong: an exponential overflows to inf or shrinks to 0. "
             "Bring the largest score of each row to 0 first.",
         )
-    spread = scores * torch.tensor([1.0, 10.0, 1000.0, 100.0, 1.0]) + 1000 * torch.arange(T)[:, None]
-    yield close(
-        attempt(spread),
-        spread.softmax(-1),
-        "nor do rows of which one is far above the others, or scores that are far apart",
-        "Where rows or scores are far apart the weights are wrong: bring the largest score of each row to 0 first.",
-    )
+    yield from _far_apart(attempt, scores)
     yield close(
         attempt(scores[0, 0]),
         scores[0, 0].softmax(-1),
         "a single row (S) works too",
         "A single row, a tensor with one axis, does not work: the last axis is −1, however many there are.",
+    )
+
+
+def _far_apart(attempt, scores):
+    """Criteria of rows, and of scores in a row, that are far apart."""
+    spread = scores * torch.tensor([1.0, 10.0, 1000.0, 100.0, 1.0]) + 1000 * torch.arange(T)[:, None]
+    weights, expected = attempt(spread), spread.softmax(-1)
+    yield close(
+        weights,
+        expected,
+        "nor do rows of which one is far above the others, or scores that are far apart",
+        "Where rows or scores are far apart the weights are wrong: bring the largest score of each row to 0 first.",
+    )
+    yield holds(
+        weights[expected < 1e-12].max() < 1e-6,
+        "a score far below the largest has weight 0",
+        "Scores hundreds below the largest of their row still get a weight: are exponents cut off, or weights raised?",
+        expected="at most 0.000001",
+        received=f"{weights[expected < 1e-12].max():.6f}",
     )
 
 
@@ -232,6 +295,15 @@ def _mean_in_loops(x, padding):
         "You divide by the number of all places; divide by the number of those that count.": (
             lambda x, mask: _sum(x, mask) / x.shape[1]
         ),
+        "`masked_fill` changes nothing by itself: it returns a new tensor, and the padding is still in your sum.": (
+            lambda x, mask: x.sum(1) / _count(mask).clamp(min=1)
+        ),
+        "Your mask is inverted where you fill, or multiply: True marks padding, and padding must become 0.": (
+            lambda x, mask: _sum(x, ~mask) / _count(mask).clamp(min=1)
+        ),
+        "You take the first tokens, as many as count; padding may stand anywhere, also in front: go by the mask.": (
+            lambda x, mask: torch.stack([tokens[:n].mean(0) for tokens, n in zip(x, _count(mask)[:, 0])])
+        ),
         "The mask has no effect. (`masked_fill` changes nothing by itself: it returns a new tensor.)": (
             lambda x, mask: x.mean(1)
         ),
@@ -241,7 +313,9 @@ def _mean_in_loops(x, padding):
         "The mask (B, T) lacks a last axis to line up with (B, T, D) when you multiply: add one with `[..., None]`.": (
             lambda x, mask: x * ~mask
         ),
-        "`not` asks about the mask as a whole; `~` inverts each of its places.": lambda x, mask: x * (not mask),
+        "Python's `not`, `and`, `if` and `max` want a single True or False, and a tensor has many: `~` inverts a mask, "
+        "and `.clamp(min=1)` raises every count to 1.": lambda x, mask: x * (not mask),
+        "A bool tensor has no negative: invert it with `~`.": lambda x, mask: x * -mask,
         "A bool tensor can't be subtracted from 1: invert it with `~`.": lambda x, mask: x * (1 - mask),
         "Indexing with the mask runs all sequences together; each needs a mean of its own.": (
             lambda x, mask: x[~mask].mean(0)
@@ -275,7 +349,7 @@ def masked_mean(attempt):
         mean[1],
         x[1, 3],
         "where one token counts, the mean is that token",
-        "In a sequence with a single token that counts, the mean must be that token.",
+        "In a sequence with a single token that counts, the mean must be that token. (Padding may stand anywhere.)",
     )
     yield close(
         mean,
@@ -288,7 +362,7 @@ def masked_mean(attempt):
     yield close(
         attempt(loud, mask),
         mean,
-        "what stands in the padding has no influence",
+        "huge numbers in the padding have no influence",
         "With huge numbers in the padding the means change.",
     )
     nothing_hidden = torch.zeros(B, N, dtype=torch.bool)
@@ -331,6 +405,11 @@ def _side_by_side(x, matrices):
             torch.bmm
         ),
         "`*` multiplies numbers that stand in the same place; `@` multiplies matrices.": lambda x, m: x * m,
+        "The new axis of `x` is right; but `*` multiplies numbers that stand in the same place, `@` matrices.": (
+            lambda x, m: x[:, None] * m
+        ),
+        "`dot` takes two vectors; `@` multiplies matrices, and all axes before the last two are a batch.": torch.dot,
+        "`mm` takes two matrices and no batch; `@` takes all axes before the last two as a batch.": torch.mm,
         "Your axes are (H, B, T, K): sequences come first. Give `x` the new axis, not the matrices.": (
             lambda x, m: x @ m[:, None]
         ),
@@ -417,6 +496,7 @@ def _name(device):
         "You answer mps where there is neither CUDA nor MPS: the CPU is always there.": (
             lambda has_cuda, has_mps: "cuda" if has_cuda else "mps"
         ),
+        "You return nothing: `print` only shows a text, `return` gives it back.": lambda has_cuda, has_mps: None,
         "You return nothing where there is no GPU: the answer is cpu.": (
             lambda has_cuda, has_mps: "cuda" if has_cuda else "mps" if has_mps else None
         ),
@@ -426,7 +506,10 @@ def _name(device):
         "An NVIDIA GPU alone is enough: you ask for CUDA and MPS together.": (
             lambda has_cuda, has_mps: "cuda" if has_cuda and has_mps else "mps" if has_mps else "cpu"
         ),
-        "Where both are there you choose MPS; CUDA comes first.": (
+        "CUDA alone goes unused: if a second `if` overwrites what the first chose, make it `elif`.": (
+            lambda has_cuda, has_mps: "mps" if has_mps else "cpu"
+        ),
+        "Where both are there you choose MPS; CUDA comes first. (A second `if` overwrites what the first chose.)": (
             lambda has_cuda, has_mps: "mps" if has_mps else "cuda" if has_cuda else "cpu"
         ),
         "Names of devices are in small letters: cuda, mps, cpu.": (

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy
 import torch
 
 
@@ -66,6 +67,49 @@ def device_with_number(has_cuda, has_mps):
     return "mps" if has_mps else "cpu"
 
 
+def device_overwritten(has_cuda, has_mps):
+    if has_cuda:
+        name = "cuda"
+    if has_mps:
+        name = "mps"
+    else:
+        name = "cpu"
+    return name
+
+
+def device_printed(has_cuda, has_mps):
+    print(device_in_a_loop(has_cuda, has_mps))
+
+
+def softmax_less_places(scores):
+    powers = (scores - scores.argmax(dim=-1, keepdim=True)).exp()
+    return powers / powers.sum(dim=-1, keepdim=True)
+
+
+def softmax_cut_off(scores):
+    powers = torch.exp((scores - torch.amax(scores, -1, True)).clip(-10))
+    return powers / powers.sum(-1, True)
+
+
+def softmax_with_epsilon(scores):
+    powers = torch.exp(scores - torch.amax(scores, -1, True))
+    return powers / (1e-3 + powers.sum(-1, True))
+
+
+def mean_fill_forgotten(x, key_padding_mask):
+    x.masked_fill(key_padding_mask[..., None], 0)
+    return x.sum(1) / (~key_padding_mask).sum(1, keepdim=True).clamp(min=1)
+
+
+def mean_of_the_first(x, key_padding_mask):
+    lengths = (~key_padding_mask).sum(1)
+    result = torch.zeros(x.shape[0], x.shape[2])
+    for b in range(len(x)):
+        if lengths[b] > 0:
+            result[b] = x[b, : lengths[b]].mean(0)
+    return result
+
+
 VARIANTS = {
     "center": {
         "loops": centered_in_loops,
@@ -106,6 +150,11 @@ REWRITTEN_MISTAKES = {
         "don't line up": lambda x: x - torch.mean(x, dim=2),
         "over the tokens (axis 1)": lambda x: x - x.sum(dim=1, keepdim=True) / x.shape[1],
         "mean of all numbers": lambda x: x - torch.mean(x),
+        "number of tokens": lambda x: x - torch.sum(x, dim=2)[..., None] / x.size(1),
+        "by 4": lambda x: x - torch.sum(x, dim=2)[..., None] * 0.25,
+        "Sizes are hard-coded": lambda x: x - (x.sum(2) / x.shape[2]).view(2, 3, 1),
+        "`median` along": lambda x: x - torch.median(x, dim=2),
+        "`numpy.mean`": lambda x: x - numpy.mean(x, -1, keepdims=True),
         "also divide": lambda x: (
             (x - x.mean(2, True)) / ((x - x.mean(2, True)) ** 2).sum(2, True).div(x.shape[2] - 1) ** 0.5
         ),
@@ -118,11 +167,19 @@ REWRITTEN_MISTAKES = {
         ),
         "sum of all exponentials": lambda s: torch.exp(s - s.max()) / torch.exp(s - s.max()).sum(),
         "first axis": lambda s: torch.exp(s) / torch.exp(s).sum(0),
+        "places of the largest scores": softmax_less_places,
+        "lower limit": softmax_cut_off,
+        "added to the sum": softmax_with_epsilon,
+        "`math.exp`": lambda s: math.exp(s - s.amax(-1, keepdim=True)) / math.exp(s).sum(),
     },
     "masked_mean": {
         "inverted": lambda x, m: (x * m[:, :, None]).sum(1) / m.sum(1)[:, None],
         "number of all places": lambda x, m: (x * ~m.unsqueeze(-1)).mean(dim=1),
         "gets NaN": lambda x, m: (x * (~m)[..., None]).sum(dim=1) / (~m).float().sum(dim=1)[:, None],
+        "`masked_fill` changes nothing by itself": mean_fill_forgotten,
+        "inverted where you fill": lambda x, m: x.masked_fill(~m[..., None], 0).sum(1) / (~m).sum(1)[:, None].clamp(1),
+        "padding may stand anywhere": mean_of_the_first,
+        "Python's": lambda x, m: (x * ~m[..., None]).sum(1) / max((~m).sum(1, keepdim=True), 1),
         "counts have shape (B)": lambda x, m: (x * ~m[:, :, None]).sum(1) / (~m).sum(1),
     },
     "batched_products": {
@@ -130,10 +187,14 @@ REWRITTEN_MISTAKES = {
         "which mixes up the numbers": lambda x, m: torch.einsum("btd,hdk->bthk", x, m).reshape(
             x.shape[0], m.shape[0], x.shape[1], m.shape[2]
         ),
+        "new axis of `x` is right": lambda x, m: x.unsqueeze(1) * m,
+        "`mm` takes": lambda x, m: torch.mm(x[:, None], m),
         "(H, B, T, K)": lambda x, m: torch.stack([x @ matrix for matrix in m]),
     },
     "choose_device": {
         "whatever the arguments say": lambda has_cuda, has_mps: str(torch.device("cpu")),
+        "make it `elif`": device_overwritten,
+        "`print` only": device_printed,
         "An Apple GPU": lambda has_cuda, has_mps: ["cpu", "cuda"][int(has_cuda)],
     },
 }
