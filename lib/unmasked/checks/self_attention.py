@@ -206,9 +206,7 @@ def _average_in_place(weights, value):
         "The weights are not used: this is the plain sum of the values.": (
             lambda w, v: v.sum(1, keepdim=True).expand(-1, w.shape[1], -1)
         ),
-        "You multiply values and weights but don't add up over the keys.": (
-            lambda w, v: w[..., None] * v[:, None]
-        ),
+        "You multiply values and weights but don't add up over the keys.": (lambda w, v: w[..., None] * v[:, None]),
         "You add up over the width of the values; add up over the keys.": (
             lambda w, v: (w[..., None] * v[:, None]).sum(-1)
         ),
