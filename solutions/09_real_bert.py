@@ -161,7 +161,7 @@ checks.rename(rename)
 #
 # Shapes: (B, T), (B, T), True where a token is padding → (B, T, D).
 #
-# <details><summary>Hint 1</summary>New parts for each block: build them inside a list comprehension over <code>range(layers)</code>.</details>
+# <details><summary>Hint 1</summary>New parts for each block: build them inside a loop over <code>range(layers)</code>.</details>
 # <details><summary>Hint 2</summary><code>self.modules()</code> goes through all parts, at any depth; <code>isinstance(part, nn.LayerNorm)</code> finds the norms.</details>
 
 # %% exercise="Bert"
@@ -172,10 +172,10 @@ class Bert(nn.Module):
         super().__init__()
         ### BEGIN SOLUTION
         self.embeddings = BertEmbeddings(vocab_size, d_model, max_tokens)
-        blocks = [
-            EncoderBlock(MultiHeadAttention(d_model, heads), FeedForward(d_model, d_hidden), d_model, pre_norm=False)
-            for _ in range(layers)
-        ]
+        blocks = []
+        for _ in range(layers):
+            attention, feed_forward = MultiHeadAttention(d_model, heads), FeedForward(d_model, d_hidden)
+            blocks.append(EncoderBlock(attention, feed_forward, d_model, pre_norm=False))
         self.encoder = Encoder(blocks)
         for module in self.modules():
             if isinstance(module, nn.LayerNorm):
@@ -369,7 +369,7 @@ with once_done("mean_pooling, after Bert"):
 #
 # ### A map
 #
-# Short sentences about four subjects. The two directions in which their vectors differ most (principal components) make
+# Short sentences about three subjects. The two directions in which their vectors differ most (principal components) make
 # a flat map of 384 dimensions. Beside it stands the same BERT before any training.
 
 # %%
@@ -377,7 +377,6 @@ subjects = {
     "cooking": "Stir the soup. Bake it for an hour. Chop two onions. Add more salt. Fry an egg. Dinner is ready.",
     "weather": "It will rain. A storm is coming. Clear skies ahead. Snow fell all night. What a foggy day. I am freezing.",
     "music": "She plays violin. They sang well. I love this tune. He tuned his piano. Listen to that beat. An opera opens.",
-    "money": "Shares fell. He paid rent. Rates went up. Open an account. I owe you ten dollars. Pay your taxes.",
 }
 phrases = " ".join(subjects.values()).replace(". ", ".|").split("|")
 labels = [subject for subject, group in subjects.items() for _ in range(group.count("."))]
@@ -399,7 +398,7 @@ with once_done("mean_pooling, after Bert"):
         panels[title] = flat(vectors)
         closest = (F.normalize(vectors, dim=-1) @ F.normalize(vectors, dim=-1).T).fill_diagonal_(-1).argmax(dim=-1)
         same = sum(labels[i] == labels[j] for i, j in enumerate(closest.tolist()))
-        print(f"{title}: the closest sentence has the same subject in more than half of all cases:", same > 12)
+        print(f"{title}: the closest sentence has the same subject in more than half of all cases:", same > 9)
     pictures.maps(panels, phrases, labels)
 
 # %% [markdown]

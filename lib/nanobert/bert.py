@@ -42,10 +42,10 @@ class Bert(nn.Module):
     def __init__(self, vocab_size, d_model, heads, layers, d_hidden, max_tokens):
         super().__init__()
         self.embeddings = BertEmbeddings(vocab_size, d_model, max_tokens)
-        blocks = [
-            EncoderBlock(MultiHeadAttention(d_model, heads), FeedForward(d_model, d_hidden), d_model, pre_norm=False)
-            for _ in range(layers)
-        ]
+        blocks = []
+        for _ in range(layers):
+            attention, feed_forward = MultiHeadAttention(d_model, heads), FeedForward(d_model, d_hidden)
+            blocks.append(EncoderBlock(attention, feed_forward, d_model, pre_norm=False))
         self.encoder = Encoder(blocks)
         for module in self.modules():
             if isinstance(module, nn.LayerNorm):

@@ -71,12 +71,12 @@ def arcs(words, weights, place, title):
     `weights` maps the number of a head to its weights (T,).
     """
     figure, ax = axes(width=9.6, height=3.2)
-    for head, row in weights.items():
+    for line, (head, row) in enumerate(weights.items()):
         for other, weight in enumerate(row.tolist()):
             if weight >= 0.03 and other != place:
                 ax.add_patch(_arc(place, other, weight, head))
             if weight >= 0.03:
-                y = -0.3 - 0.11 * (head % len(HEAD_COLOURS))
+                y = -0.3 - 0.11 * line
                 ax.text(other, y, f"{weight:.2f}", ha="center", va="top", fontsize=8, color=_colour(head))
         ax.plot([], [], color=_colour(head), lw=3, label=f"head {head}")
     for i, word in enumerate(words):

@@ -5,9 +5,9 @@ from html import escape
 import torch
 from IPython.display import HTML, display
 
-from unmasked.figures import BLUE, GREEN, ORANGE, RED, axes, heatmap, show
+from unmasked.figures import BLUE, GREEN, RED, axes, heatmap, show
 
-SUBJECT_COLOURS = (BLUE, RED, GREEN, ORANGE)
+SUBJECT_COLOURS = (BLUE, RED, GREEN)
 
 
 def fingerprints(curves, tolerance):
@@ -40,8 +40,8 @@ def similarities(sentences, cosines):
 
 
 def maps(panels, sentences, subjects):
-    """Draw sentences as points with their text, a colour for each subject; `panels` maps a title to points (N, 2)."""
-    figure, row = axes(len(panels), width=10, height=6)
+    """Draw sentences as points with their text, coloured by up to three subjects; panels: title -> points (N, 2)."""
+    figure, row = axes(len(panels), width=10, height=5)
     names = list(dict.fromkeys(subjects))
     for ax, (title, points) in zip(row, panels.items()):
         for (x, y), text, subject in zip(points.tolist(), sentences, subjects):
