@@ -6,7 +6,7 @@
 #
 # **At the end you will have built** three ways to say it: sinusoids, as in the first transformer; learned positions, as
 # in BERT; and rotary positions, as in Llama. You will have measured what each can do and what it can't.
-# `Embeddings` from this lesson is the bottom of every model that you build later. It takes about 60 minutes.
+# `Embeddings` from this lesson is the bottom of every model that you build later. It takes about 85 minutes.
 
 # %%
 import torch
@@ -39,11 +39,12 @@ pictures.two_orders(results)
 # %% [markdown]
 # The dog gets the same result whether it bites or is bitten. Only the rows have moved, along with the words.
 #
-# ### Exercise 4.1 · Measure it (about 5 min)
+# ### Exercise 4.1 · Measure it (about 8 min)
 #
 # A layer $f$ is *permutation equivariant* if permuting tokens only permutes the results:
-# $f(x_\text{order}) = f(x)_\text{order}$. Return the largest absolute difference of the two sides. `order` (T) holds the
-# places 0 to T − 1 in some order; token `order[t]` moves to place t. Shapes: (B, T, D), (T) → a number.
+# $f(x_\text{order}) = f(x)_\text{order}$. Return the largest absolute difference of the two sides, as one number.
+# `order` (T) holds the places 0 to T − 1 in some order; token `order[t]` moves to place t. `layer` is called with one
+# tensor, and its result has the shape of `x`. Shapes: (B, T, D), (T) → a number.
 #
 # <details><summary>Hint 1</summary>The tokens are axis 1, and a tensor of places is an index:
 # <code>x[:, order]</code>.</details>
@@ -62,14 +63,15 @@ def equivariance_error(layer, x, order):
 checks.equivariance_error(equivariance_error)
 
 # %% [markdown]
-# Who sees order? A convolution weighs the token before and the one after differently; a recurrent net reads from left
-# to right. A linear layer looks at each token alone. Attention looks at all of them, and still is blind to order:
+# Who sees order? A *convolution* makes each result of a token and its two neighbours, with other weights for the one
+# before than for the one after. A *recurrent net* reads from left to right and keeps a memory. A linear layer looks at
+# each token alone. Attention looks at all of them, and still is blind to order:
 
 # %%
 convolution, recurrent = nn.Conv1d(32, 32, 3, padding=1), nn.GRU(32, 32, batch_first=True)
 layers = {"linear layer": nn.Linear(32, 32), "attention": MultiHeadAttention(32, 4)}
 layers["attention, 3 layers"] = nn.Sequential(*(MultiHeadAttention(32, 4) for _ in range(3)))
-layers["convolution"] = lambda x: convolution(x.mT).mT
+layers["convolution"] = lambda x: convolution(x.mT).mT  # it wants (B, D, T); .mT swaps the last two axes
 layers["recurrent net"] = lambda x: recurrent(x)[0]
 with once_done("exercise 4.1"):
     x, order = torch.randn(2, 6, 32), torch.tensor([3, 0, 5, 4, 1, 2])
@@ -78,7 +80,7 @@ with once_done("exercise 4.1"):
 
 # %% [markdown]
 # The proof is one line. Let $P$ be the matrix that permutes the tokens. Then queries, keys and values become $PQ$, $PK$,
-# $PV$; the softmax works row by row, so $P$ passes through it; and $P^TP = 1$:
+# $PV$; the softmax works row by row, so $P$ passes through it; and $P^T$ permutes back, so $P^TP$ changes nothing:
 #
 # $$\text{softmax}\big(PQ\,(PK)^T\big)\,PV = P\,\text{softmax}(QK^T)\,P^TP\,V = P\,\text{softmax}(QK^T)\,V$$
 #
@@ -100,7 +102,7 @@ def rows_of_words(batch, tokens):
     biter, bitten = torch.rand(batch, len(WHO)).topk(2).indices.T  # two different ones
     start = torch.randint(tokens - 2, (batch, 1))
     sentence = torch.stack([biter, torch.full((batch,), BITES), bitten], dim=1)
-    return rows.scatter(1, start + torch.arange(3), sentence), biter
+    return rows.scatter(1, start + torch.arange(3), sentence), biter  # written over three places from `start`
 
 
 rows, biters = rows_of_words(batch=4, tokens=8)
@@ -146,19 +148,22 @@ def learn(kind, embeddings, attention, steps=200):
 # %% tags=["varies", "nbval-ignore-output"]
 learn("no positions", nn.Embedding(len(WORDS), 32), MultiHeadAttention(32, 2))
 pictures.accuracies(curves)
+both = torch.tensor([[WORDS.index(word) for word in words.split()] for words in sentences])
+one, other = models["no positions"](both)
+print("both orders get the same scores, up to rounding:", torch.allclose(one, other, atol=1e-4))
 
 # %% [markdown]
-# It finds the two who are involved, and tosses a coin. More training doesn't help: both orders give the word "bites"
-# the same vector, number for number.
+# It finds the two who are involved, and tosses a coin. No training can help: whatever the weights, both orders give the
+# word "bites" the same vector, up to rounding, and so the same scores.
 #
 # ## Sinusoids
 #
-# So each token needs something that says where it stands. A counter 0, 1, 2, ... would soon be larger than the words.
-# Better: clocks. A hand stays on its circle however far it turns, a fast hand tells neighbours apart, and a slow one
-# doesn't repeat itself soon.
+# So each token needs something that says where it stands. A counter 0, 1, 2, ... would soon be larger than the numbers
+# in the vectors of the words. Better: clocks. A hand stays on its circle however far it turns, a fast hand tells
+# neighbours apart, and a slow one doesn't repeat itself soon.
 
 # %% [markdown]
-# ### Exercise 4.2 · The hands of the clocks (about 7 min)
+# ### Exercise 4.2 · The hands of the clocks (about 10 min)
 #
 # `width` columns make width / 2 hands, two columns for each. At place $t$, hand $i$ has turned by the angle
 #
@@ -184,8 +189,8 @@ def position_angles(tokens, width, base=10000):
 checks.position_angles(position_angles)
 
 # %% [markdown]
-# Four hands at the first places. From left to right each turns ten times more slowly, as 10,000 to the power of 2/8 is
-# 10. It is a counter like the digits of a number, but smooth.
+# Four hands at places 0 to 7. They start at the right and turn anticlockwise, as angles do in mathematics. From left to
+# right each is ten times slower, as 10,000 to the power of 2/8 is 10: like the digits of a number, but smooth.
 
 # %%
 with once_done("exercise 4.2"):
@@ -194,7 +199,8 @@ with once_done("exercise 4.2"):
 # %% [markdown]
 # ### Exercise 4.3 · Sinusoidal positions (about 8 min)
 #
-# The tip of a hand has two coordinates. Write them side by side (Vaswani et al. 2017, section 3.5):
+# The tip of a hand has two coordinates, a cosine and a sine. Write them side by side, the sine first, as the paper does
+# (Vaswani et al. 2017, section 3.5):
 #
 # $$p_{t,\,2i} = \sin\theta_{t,i} \qquad p_{t,\,2i+1} = \cos\theta_{t,i}$$
 #
@@ -203,7 +209,7 @@ with once_done("exercise 4.2"):
 # <details><summary>Hint 1</summary>The columns alternate: sine, cosine, sine, cosine. An empty result can be filled in
 # steps of two, <code>result[:, 0::2] = ...</code></details>
 # <details><summary>Hint 2</summary>Or: <code>torch.stack</code> of both along a new last axis is (T, D / 2, 2), and
-# <code>flatten(1)</code> puts the pairs side by side.</details>
+# <code>flatten(-2)</code> joins the last two, so that the pairs stand side by side.</details>
 
 # %% exercise="sinusoidal_positions"
 def sinusoidal_positions(tokens, d_model):
@@ -221,11 +227,11 @@ checks.sinusoidal_positions(sinusoidal_positions)
 with once_done("exercises 4.2 and 4.3"):
     waves = sinusoidal_positions(64, 32)
     pictures.sinusoids(waves)
-    norms = waves.norm(dim=-1)
-    print("all places have the same norm, √(D/2):", torch.allclose(norms, torch.tensor(16.0).sqrt()))
+    lengths = waves.norm(dim=-1)
+    print("all vectors have the same length, √(D/2):", torch.allclose(lengths, torch.tensor(16.0).sqrt()))
 
 # %% [markdown]
-# Same norms, because $\sin^2 + \cos^2 = 1$ in every pair. And what do two places have in common? In each pair
+# Same lengths, because $\sin^2 + \cos^2 = 1$ in every pair. And what do two places have in common? In each pair
 #
 # $$\sin\alpha\sin\beta + \cos\alpha\cos\beta = \cos(\alpha - \beta)$$
 #
@@ -250,7 +256,7 @@ with once_done("exercise 4.2"):
 
 # %% [markdown]
 # Base 10: all hands are fast and soon back in step, so places 44 apart have more in common (3.5) than places 3 apart
-# (1.7). Base a million: most hands hardly move, and even far places never fall below 2.9 of 8.
+# (1.7). Base a million: most hands hardly move, and places up to 64 apart never fall below 2.9 of 8.
 #
 # Add the sinusoids to the vectors of the words, and ask again who bit:
 
@@ -273,16 +279,19 @@ with once_done("exercises 4.2 and 4.3"):
 # et al. 2017, section 3.1). In translation it does as well as the sinusoids (Vaswani et al. 2017, table 3, row E).
 
 # %% [markdown]
-# ### Exercise 4.4 · Embeddings (about 10 min)
+# ### Exercise 4.4 · Embeddings (about 18 min)
 #
-# Token plus place (Devlin et al. 2019, section 3), then `norm`, if one is passed in. `token` and `position` are two
-# `nn.Embedding`; the check finds them by these names. `nn.init.normal_(table.weight, std=std)` draws first weights.
-# Raise a `ValueError` for more tokens than `max_tokens`. Shapes: (B, T) → (B, T, D).
+# Token plus place (Devlin et al. 2019, section 3). Two `nn.Embedding`, `self.token` and `self.position`; the check
+# finds them by these names. `nn.init.normal_(table.weight, std=std)` draws first weights.
+#
+# `norm` is None or a ready layer, such as `nn.LayerNorm(d_model)`, which brings the numbers of each vector to one scale
+# (lesson 05). If it is there, call it on the sum. Raise a `ValueError` for more than `max_tokens` tokens in a sequence.
+# Shapes: (B, T), whole numbers → (B, T, D).
 #
 # <details><summary>Hint 1</summary>What stands in <code>tokens</code> picks a row of <code>token</code>. Where it stands
 # picks a row of <code>position</code>: 0 to T − 1, the same for every sequence.</details>
-# <details><summary>Hint 2</summary><code>torch.arange(tokens.shape[1])</code> are the places; their vectors, (T, D), add
-# to (B, T, D). <code>nn.Identity()</code> can stand for a norm that isn't there.</details>
+# <details><summary>Hint 2</summary><code>torch.arange(tokens.shape[1], device=tokens.device)</code> are the places;
+# their vectors, (T, D), add to (B, T, D). <code>nn.Identity()</code> can stand for a norm that isn't there.</details>
 
 # %% exercise="Embeddings"
 class Embeddings(nn.Module):
@@ -312,7 +321,8 @@ class Embeddings(nn.Module):
 checks.Embeddings(Embeddings)
 
 # %% [markdown]
-# Give it places for 32 words and train it, as before, on rows of eight. How far does training move each place?
+# Give it places for 32 words and train it, as before, on rows of eight. `std=1.0` is the spread with which the
+# `nn.Embedding` of the other models began. How far does training move each place?
 
 # %% tags=["varies", "nbval-ignore-output"]
 with once_done("exercise 4.4"):
@@ -341,7 +351,7 @@ with once_done("exercise 4.4"):
 # turn queries and keys, like hands.
 
 # %% [markdown]
-# ### Exercise 4.5 · Turn pairs of columns (about 10 min)
+# ### Exercise 4.5 · Turn pairs of columns (about 12 min)
 #
 # Columns 2i and 2i + 1 of a vector are a point in a plane. Turn it by the angle $\theta_i$ (Su et al. 2021, section
 # 3.2.2):
@@ -353,7 +363,7 @@ with once_done("exercise 4.4"):
 # <details><summary>Hint 1</summary><code>x[..., 0::2]</code> and <code>x[..., 1::2]</code> are the two halves of all
 # pairs; each is as wide as the angles.</details>
 # <details><summary>Hint 2</summary>Both results, stacked along a new last axis and flattened with
-# <code>flatten(-2)</code>, alternate again.</details>
+# <code>flatten(-2)</code>, alternate again. (Count from the end: in front there may be batch and heads.)</details>
 
 # %% exercise="rotate"
 def rotate(x, angles):
@@ -369,14 +379,14 @@ def rotate(x, angles):
 checks.rotate(rotate)
 
 # %% [markdown]
-# Norms stay: turning is no stretching. What of scores? Take one query and one key, put each at every place in each of
+# Lengths stay: turning is no stretching. What of scores? Take one query and one key, put each at every place in each of
 # the three ways, and draw the scores. A diagonal is one distance. (Learned positions begin as random ones.)
 
 # %%
 with once_done("exercises 4.2 to 4.5"):
     angles, waves, places = position_angles(24, 32), sinusoidal_positions(24, 32), torch.randn(24, 32)
     query, key = torch.randn(2, 32).unsqueeze(1).expand(2, 24, 32)
-    print("norms stay:", torch.allclose(rotate(query, angles).norm(dim=-1), query.norm(dim=-1)))
+    print("lengths stay:", torch.allclose(rotate(query, angles).norm(dim=-1), query.norm(dim=-1)))
     scores = {
         "random, added": (query + places) @ (key + places).T,
         "sinusoids, added": (query + waves) @ (key + waves).T,
@@ -398,11 +408,12 @@ with once_done("exercises 4.2 to 4.5"):
     print("turned by 3 places, the waves have moved by 3 places:", torch.allclose(turned[3:], waves[:-3], atol=1e-5))
 
 # %% [markdown]
-# ### Exercise 4.6 · Rotary attention (about 10 min)
+# ### Exercise 4.6 · Rotary attention (about 12 min)
 #
-# Lesson 03's attention with one step more: turn queries and keys, *not* the values. Each head is a model of its own, with
-# clocks of its own width: angles for K columns. Nothing is hidden here, so there is no mask. Shapes: three times
-# (B, T, D) → (B, T, D).
+# Lesson 03's attention with one step more: turn queries and keys, *not* the values. Each head is a model of its own,
+# with clocks of its own width: angles for K columns. Every token sees all tokens: no mask, no dropout. From lesson 03
+# you have `split_heads(x, heads)`, (B, T, D) → (B, H, T, K), and `merge_heads(x)`, which is the way back. Shapes:
+# three times (B, T, D) → (B, T, D).
 #
 # <details><summary>Hint 1</summary>Split all three, turn two, then <code>F.scaled_dot_product_attention(query, key,
 # value)</code>, merge.</details>
@@ -425,7 +436,8 @@ checks.rotary_attention(rotary_attention)
 
 # %% [markdown]
 # As a module it has the four layers of `MultiHeadAttention`. The words stay as they are; nothing is added to them. We
-# train it, and then measure, as at the beginning, which models see order:
+# train it, and then measure, as at the beginning, which models see order. `equivariance_error` is promised (B, T, D),
+# so it gets a one-hot vector for each word, and each model reads off which word it is:
 
 # %% tags=["varies", "nbval-ignore-output"]
 class RotaryAttention(MultiHeadAttention):
@@ -433,13 +445,17 @@ class RotaryAttention(MultiHeadAttention):
         return self.output(rotary_attention(self.query(x), self.key(x), self.value(x), self.heads))
 
 
+def without_scores(model):
+    return lambda one_hot: model.attention(model.embeddings(one_hot.argmax(-1)))
+
+
 with once_done("exercises 4.1, 4.2, 4.5 and 4.6"):
     learn("rotary", nn.Embedding(len(WORDS), 32), RotaryAttention(32, 2))
     pictures.accuracies(curves)
-    rows, order = rows_of_words(batch=2, tokens=8)[0], torch.tensor([3, 0, 5, 4, 1, 2, 7, 6])
+    words = F.one_hot(rows_of_words(batch=2, tokens=8)[0], 32).float()  # B, T, D
+    order = torch.tensor([3, 0, 5, 4, 1, 2, 7, 6])
     for kind, model in models.items():
-        below = nn.Sequential(model.embeddings, model.attention)
-        print(f"{kind:13} equivariant: {bool(equivariance_error(below, rows, order) < 1e-4)}")
+        print(f"{kind:13} equivariant: {bool(equivariance_error(without_scores(model), words, order) < 1e-4)}")
 
 # %% [markdown]
 # ## Longer rows than in training
@@ -496,8 +512,9 @@ pictures.by_length(lengths, results, trained=8)
 # ### END SOLUTION
 
 # %% [markdown] explain="why_batch_index"
-# **2.** A well-known mistake: `torch.arange(tokens.shape[0])[:, None]` as positions. Shapes fit and the loss falls. What
-# has the model been told, what can't it learn, and which measurement of this lesson would show it?
+# **2.** A well-known mistake: `torch.arange(tokens.shape[0])[:, None]` as positions. Shapes fit, and if the table has
+# at least as many rows as the batch has sequences, the loss falls. What has the model been told, what can't it learn,
+# and which measurement of this lesson would show it?
 #
 # ### BEGIN SOLUTION
 # Every token gets the number of its sequence in the batch: the same vector for all tokens of a sentence. That says

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from unmasked import parts
-from unmasked.attempt import AttemptFailed, Part
+from unmasked.attempt import AttemptFailed, Foreign, Part, same
 from unmasked.criteria import close, holds, shaped, tensor
 from unmasked.exercise import exercise
 
@@ -41,6 +41,13 @@ def _number(value):
     return value if type(value) in (int, float) else math.nan
 
 
+def _shown(value):
+    """The value for the panel: a number to four decimals; nothing for what isn't plain data."""
+    if isinstance(value, Foreign):
+        return None
+    return value if math.isnan(_number(value)) else round(_number(value), 4)
+
+
 def _differences(layer, x, order):
     return layer(x[:, order]) - layer(x)[:, order]
 
@@ -69,13 +76,36 @@ WRONG_SIDES = {
 }
 # What is made of the right differences, in a wrong way.
 WRONG_NUMBERS = {
-    "You return the mean difference; return the largest one.": lambda differences: differences.abs().mean(),
-    "You return the sum of the differences; return the largest one.": lambda differences: differences.abs().sum(),
-    "You return the norm of the differences; return the largest one.": lambda differences: differences.norm(),
-    "A large negative difference gets lost: take absolute values before the maximum.": (
+    "Take absolute values before the maximum: a large negative difference gets lost.": (
         lambda differences: differences.max()
     ),
+    "You return the smallest difference; return the largest absolute one.": lambda differences: differences.min(),
+    "You return the mean of the absolute differences; return the largest one, `max`.": (
+        lambda differences: differences.abs().mean()
+    ),
+    "You return the sum of the absolute differences; return the largest one, `max`.": (
+        lambda differences: differences.abs().sum()
+    ),
+    "You return the length (`norm`) of all differences together; return the largest one, after `abs`.": (
+        lambda differences: differences.norm()
+    ),
+    "You return the mean square of the differences; return the largest one, after `abs`.": (
+        lambda differences: differences.square().mean()
+    ),
+    "You return the mean difference, in which plus and minus cancel; return the largest one, after `abs`.": (
+        lambda differences: differences.mean()
+    ),
+    "You return the sum of the differences, in which plus and minus cancel; return the largest one, after `abs`.": (
+        lambda differences: differences.sum()
+    ),
+    "You return the place of the largest difference (`argmax`); return the difference itself, `max`.": (
+        lambda differences: differences.abs().argmax()
+    ),
+    "You return the place of the largest difference (`argmax`), without `abs`; return the largest one itself.": (
+        lambda differences: differences.argmax()
+    ),
 }
+NUMPY = "Your number is one of NumPy's; PyTorch's `.abs().max().item()` makes an ordinary one, with no `.numpy()`."
 
 
 def _error(number=lambda differences: differences.abs().max(), sides=_differences):
@@ -92,6 +122,11 @@ def _error(number=lambda differences: differences.abs().max(), sides=_difference
         "You return all the differences; return the largest one.": (
             lambda layer, x, order: _differences(layer, x, order).abs()
         ),
+        "Nothing comes back: is a `return` missing? `print` only shows a number.": lambda layer, x, order: None,
+        "Python's own `max` (or `if`) can't compare whole rows of numbers; the tensor has a `.max()` of its own.": (
+            lambda layer, x, order: max(_differences(layer, x, order).abs())
+        ),
+        NUMPY: lambda layer, x, order: _differences(layer, x, order).abs().detach().numpy().max(),
     }
     | {sentence: _error(sides=sides) for sentence, sides in WRONG_SIDES.items()}
     | {sentence: _error(number) for sentence, number in WRONG_NUMBERS.items()},
@@ -102,27 +137,27 @@ def equivariance_error(attempt):
     attention, _ = _layer("Attention", D, H)
     described, layer = _layer("Conv1d", T, T, 1)  # the tokens as its channels: a weight for each pair of places
     error, weighed = attempt(attention, x, ORDER), attempt(described, x, ORDER)
+    named = NUMPY if _of_numpy(weighed) else _what_is_returned(weighed, layer, x)
     yield holds(
         not math.isnan(_number(error)),
         "it returns a number",
-        "Return one number (`.item()` makes one of a tensor): the largest absolute difference.",
-        received=error,
+        named or "Return one number (`.item()` makes one of a tensor): the largest absolute difference.",
+        received=_shown(error),
     )
-    named = _what_is_compared(_number(weighed), layer, x)
     yield holds(
         abs(_number(error)) < 1e-4,
         "for attention it is 0, up to rounding",
         named or "For attention the two sides are equal: are the tokens on both sides in the same order?",
         expected=0.0,
-        received=error,
+        received=_shown(error),
     )
     expected = _largest(layer, x)
     yield holds(
         abs(_number(weighed) - expected) < 1e-4,
         "for a layer that weighs places, it is the largest difference",
         named or "For a layer that weighs places it is not the largest difference of the two sides.",
-        expected=expected,
-        received=weighed,
+        expected=_shown(expected),
+        received=_shown(weighed),
         earns=1,
     )
     negative = Part("Conv1d", described.args, {name: -value for name, value in described.state.items()})
@@ -131,20 +166,37 @@ def equivariance_error(attempt):
         abs(_number(error) - expected) < 1e-4,
         "and the same with all signs turned",
         "With all signs turned, the largest absolute difference is the same; yours is not. Where do you take `abs`?",
-        expected=expected,
-        received=error,
+        expected=_shown(expected),
+        received=_shown(error),
     )
 
 
-def _what_is_compared(number, layer, x):
-    """The sentence of the wrong sides that give this number, if any: it may be a float or a tensor, unlike a reply."""
-    for sentence, sides in WRONG_SIDES.items():
+def _of_numpy(value):
+    return isinstance(value, Foreign) and value.type_name.startswith("numpy.") and value.type_name != "numpy.ndarray"
+
+
+def _what_is_returned(value, layer, x):
+    """The sentence of the wrong sides or the wrong number that give this value, if any.
+
+    The value may be a float or a tensor, unlike a reply that is compared with a known mistake's.
+    """
+    if isinstance(value, bool) or not (isinstance(value, (int, float)) or _is_scalar(value)):
+        return ""
+    measures = {sentence: _error(sides=sides) for sentence, sides in WRONG_SIDES.items()}
+    measures |= {sentence: _error(number) for sentence, number in WRONG_NUMBERS.items()}
+    right = _error()(layer, x, ORDER)
+    for sentence, measure in measures.items():
         try:
-            if abs(sides(layer, x, ORDER).abs().max().item() - number) < 1e-4:
-                return sentence
+            wrong = measure(layer, x, ORDER)
         except (IndexError, RuntimeError):  # these raise an error in the attempt as well
-            pass
+            continue
+        if math.isclose(wrong, float(value), rel_tol=1e-4, abs_tol=1e-4) and abs(wrong - right) > 1e-3:
+            return sentence
     return ""
+
+
+def _is_scalar(value):
+    return isinstance(value, torch.Tensor) and value.dim() == 0 and value.dtype not in (torch.bool, torch.complex64)
 
 
 def _largest(layer, x):
@@ -204,6 +256,23 @@ def _turning(exponents=lambda width: torch.arange(0, width, 2) / width, places=t
             lambda tokens, width, base=10000: (
                 torch.arange(tokens)[:, None] / (float(base) ** torch.arange(0, width, 2) / width)
             )
+        ),
+        "Your last division divides everything: `base ** a / width` is (base ** a) / width. The width belongs into the "
+        "exponent, in brackets: `base ** (... / width)`.": (
+            lambda tokens, width, base=10000: (
+                torch.arange(tokens)[:, None] / float(base) ** torch.arange(0, width, 2) / width
+            )
+        ),
+        "Your last division divides everything: put the whole exponent in brackets, `base ** (2 * i / width)`.": (
+            lambda tokens, width, base=10000: (
+                torch.arange(tokens)[:, None] / float(base) ** torch.arange(width // 2) / width
+            )
+        ),
+        "You return degrees; the formula gives radians as it is.": (
+            lambda tokens, width, base=10000: _turning()(tokens, width, base).rad2deg()
+        ),
+        "You take the formula's angles for degrees; they are radians already.": (
+            lambda tokens, width, base=10000: _turning()(tokens, width, base).deg2rad()
         ),
         "Your table lies on its side: places are the rows, hands the columns.": (
             lambda tokens, width, base=10000: _turning()(tokens, width, base).T
@@ -411,17 +480,17 @@ def _sum(model, tokens):
     return model.token(tokens) + model.position(_places(tokens))
 
 
-def _embeddings(vectors=_sum, limit=_refuse, normed=lambda model, x: model.norm(x), draw=True, extra=0, scale=None):
+def _embeddings(vectors=_sum, limit=_refuse, normed=lambda model, x: model.norm(x), draw=True):
     """Embeddings that are wrong in one thing."""
 
     class Embeddings(nn.Module):
         def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
             super().__init__()
             self.token = nn.Embedding(vocab_size, d_model)
-            self.position = nn.Embedding(max_tokens + extra, d_model)
+            self.position = nn.Embedding(max_tokens, d_model)
             self.norm = nn.Identity() if norm is None else norm
             for table in (self.token, self.position) if draw else ():
-                nn.init.normal_(table.weight, std=std if scale is None else scale(std, d_model))
+                nn.init.normal_(table.weight, std=std)
 
         def forward(self, tokens):
             return normed(self, vectors(self, limit(self, tokens)))
@@ -475,7 +544,53 @@ class _OnlyTokensDrawn(_embeddings()):
         nn.init.normal_(self.token.weight, std=std)
 
 
-NOT_STD = "The first weights of both tables must be drawn with spread `std`; `nn.Embedding` draws them with spread 1."
+def _first_weights(draw):
+    """Embeddings whose tables get their first weights in another way; `draw` is called with (weight, std)."""
+
+    class Embeddings(_embeddings(draw=False)):
+        def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+            super().__init__(vocab_size, d_model, max_tokens, std, norm)
+            for table in (self.token, self.position):
+                draw(table.weight, std)
+
+    return Embeddings
+
+
+class _NormCalledAsAClass(_embeddings()):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__(vocab_size, d_model, max_tokens, std, norm)
+        self.norm = nn.Identity() if norm is None else norm(d_model)
+
+
+# Wrong first weights: the sentence, how they are drawn, and which mean and spread that gives. They are recognized by
+# these two as well, because a learner may draw in another order.
+FIRST_WEIGHTS = {
+    "`std` has no effect: both tables keep the spread 1 that `nn.Embedding` gives them.": (
+        lambda weight, std: None, lambda std: (0, 1),
+    ),
+    "You draw with spread √`std`: `std` is a standard deviation already.": (
+        lambda weight, std: nn.init.normal_(weight, std=std**0.5), lambda std: (0, std**0.5),
+    ),
+    "You draw with spread `std`²: `std` is the spread itself, no variance.": (
+        lambda weight, std: nn.init.normal_(weight, std=std**2), lambda std: (0, std**2),
+    ),
+    "You draw with spread 0.05 whatever `std` is; 0.05 is only its default: `std=std`.": (
+        lambda weight, std: nn.init.normal_(weight, std=0.05), lambda std: (0, 0.05),
+    ),
+    "`normal_(weight, std)` takes its second argument for the mean; call it by its name, `std=std`.": (
+        lambda weight, std: nn.init.normal_(weight, std), lambda std: (std, 1),
+    ),
+    "You draw around the mean `std`; the mean is 0, and the spread is `std`.": (
+        lambda weight, std: nn.init.normal_(weight, std, std), lambda std: (std, std),
+    ),
+    "All first weights are 0, so all tokens begin alike; draw them with spread `std`.": (
+        lambda weight, std: nn.init.zeros_(weight), lambda std: (0, 0),
+    ),
+    "You draw from -`std` to `std` with equal chances; `normal_` draws from a bell curve with spread `std`.": (
+        lambda weight, std: nn.init.uniform_(weight, -std, std), lambda std: (0, std / 3**0.5),
+    ),
+}  # fmt: skip
+ONLY_TOKENS = "Only the tokens are drawn with spread `std`; the places keep the spread 1."
 ONE_TOO_FEW = "You refuse `max_tokens` tokens; they just fit. Only more are too many."
 DETACHED = "Only numbers are left of a table: `.data`, `detach()` or `no_grad` keeps it from learning."
 
@@ -572,12 +687,25 @@ DETACHED = "Only numbers are left of a table: `.data`, `detach()` or `no_grad` k
             lambda model, tokens: model.token(tokens) + model.position(_places(tokens) % MOST),
             limit=lambda model, tokens: tokens,
         ),
-        "`std` has no effect: both tables keep the spread 1 that `nn.Embedding` gives them.": _embeddings(draw=False),
-        "Only the tokens are drawn with spread `std`; the places keep the spread 1.": _OnlyTokensDrawn,
-        "You draw with spread √`std`: `std` is a standard deviation already.": _embeddings(
-            scale=lambda std, d_model: std**0.5
+        "A norm is applied though none was passed in: without one, return the sum as it is.": _embeddings(
+            normed=lambda model, x: F.layer_norm(x, (WIDTH,))
         ),
-    },
+        "`norm` is a ready layer: keep it as it is, `self.norm = norm`, and call it on the sum.": _NormCalledAsAClass,
+        "`self.max_tokens` doesn't exist yet: store it in `__init__`, `self.max_tokens = max_tokens`.": _embeddings(
+            limit=lambda model, tokens: tokens[:, : model.max_tokens]
+        ),
+        "Only `__init__` knows `max_tokens`: store it there, `self.max_tokens = max_tokens`, and ask for that.": (
+            _embeddings(limit=lambda model, tokens: tokens[:, :max_tokens])  # noqa: F821
+        ),
+        "`nn.Embedding` looks up a tensor of numbers, not a list: `torch.arange(T)`.": _embeddings(
+            lambda model, tokens: model.token(tokens) + model.position(list(range(tokens.shape[1])))
+        ),
+        "You add sinusoids; here the vectors of the places are learned: rows of `position`.": _embeddings(
+            lambda model, tokens: model.token(tokens) + _sinusoids(tokens.shape[1], WIDTH)
+        ),
+        ONLY_TOKENS: _OnlyTokensDrawn,
+    }
+    | {sentence: _first_weights(draw) for sentence, (draw, _) in FIRST_WEIGHTS.items()},
 )
 def Embeddings(attempt):
     """Devlin et al. 2019, section 3, without segments: rows of two tables, by products with one-hot vectors."""
@@ -629,14 +757,30 @@ def Embeddings(attempt):
     )
     for std in (0.5, 0.05):
         weights = attempt.build(200, 16, 100, *[std] * (std == 0.5)).parameters()  # 0.05 is the default
-        spreads = [float(weights[name].std()) for name in state]  # of 1600 draws or more: 5 sigma are 9 %
+        drawn = [(float(weights[name].mean()), float(weights[name].std())) for name in state]
         yield holds(
-            all(abs(spread / std - 1) < 0.1 for spread in spreads),
+            all(_alike(of_one, (0, std)) for of_one in drawn),
             f"first weights are drawn with spread {std}" + ("" if std == 0.5 else ", the default"),
-            NOT_STD,
+            _how_drawn(drawn, std),
             expected=std,
-            received=spreads,
+            received=[round(spread, 3) for _, spread in drawn],
         )
+
+
+def _alike(drawn, wanted):
+    """Whether 1600 draws or more have this mean and this spread: 5 sigma are 1/8 and 9 % of the spread."""
+    (mean, spread), (wanted_mean, wanted_spread) = drawn, wanted
+    return abs(mean - wanted_mean) <= wanted_spread / 8 and abs(spread - wanted_spread) <= 0.1 * wanted_spread
+
+
+def _how_drawn(drawn, std):
+    """What is wrong with first weights of these means and spreads, the tokens' and the places'."""
+    for sentence, (_, gives) in FIRST_WEIGHTS.items():
+        if all(_alike(of_one, gives(std)) for of_one in drawn):
+            return sentence
+    if _alike(drawn[0], (0, std)) and _alike(drawn[1], (0, 1)):
+        return ONLY_TOKENS
+    return f"The first weights of both tables must be drawn around 0 with spread `std`, here {std}."
 
 
 def _tables(model, state):
@@ -698,6 +842,11 @@ def _turn_halves(x, angles):
     a, b = x.chunk(2, dim=-1)
     cosine, sine = angles.cos(), angles.sin()
     return torch.cat([a * cosine - b * sine, a * sine + b * cosine], dim=-1)
+
+
+def _turn_halves_laid_in_turn(x, angles):
+    a, b = _turn_halves(x, angles).chunk(2, dim=-1)
+    return torch.stack([a, b], dim=-1).flatten(-2)
 
 
 def _turn_mixed(x, angles):
@@ -777,6 +926,18 @@ def _turn_in_place(x, angles):
             lambda x, angles: (_turn(x, angles)[..., 0::2], _turn(x, angles)[..., 1::2])
         ),
         "`flatten()` joins all axes; `flatten(-2)` joins the last two.": lambda x, angles: _turn(x, angles).flatten(),
+        "`flatten(1)` joins heads and tokens as well; `flatten(-2)` joins the last two axes, the pairs.": (
+            lambda x, angles: _turn(x, angles).flatten(1)
+        ),
+        "The shape is right, but a `reshape` puts numbers of several tokens into one row: stack along a new last axis, "
+        "`dim=-1`, then `flatten(-2)`.": (
+            lambda x, angles: torch.stack([_turn(x, angles)[..., 0::2], _turn(x, angles)[..., 1::2]]).reshape(x.shape)
+        ),
+        "You compute the angles anew; take the `angles` that are passed in.": (
+            lambda x, angles: _turn(x, _angles(*x.shape[-2:]))
+        ),
+        "You pair column i with column i + K/2, then lay the results out in turn; 2i and 2i + 1 are a pair: "
+        "`x[..., 0::2]` and `x[..., 1::2]`.": _turn_halves_laid_in_turn,
         "You stack along a new first axis; along a new last one, `dim=-1`, the columns of a pair are neighbours.": (
             lambda x, angles: torch.stack([_turn(x, angles)[..., 0::2], _turn(x, angles)[..., 1::2]]).flatten(-2)
         ),
@@ -799,8 +960,8 @@ def rotate(attempt):
     yield shaped(turned, B=B, H=H, T=T, K=K)
     yield holds(
         torch.allclose(_norms(turned), _norms(x), atol=1e-4),
-        "each pair of neighbouring columns keeps its norm",
-        "Turning changes no lengths: columns 2i and 2i + 1 must keep the norm that they have in `x`.",
+        "each pair of neighbouring columns keeps its length",
+        "Turning changes no lengths: columns 2i and 2i + 1, a point, must stay as far from 0 as in `x`.",
         expected=_norms(x)[0, 0],
         received=_norms(turned)[0, 0],
     )
@@ -809,13 +970,13 @@ def rotate(attempt):
         quarter,
         torch.tensor([[0.0, 1.0]]),
         "a quarter turn makes (0, 1) of (1, 0)",
-        "A quarter turn, π/2, must make (0, 1) of (1, 0): which of the formulas has the minus?",
+        _quarter_turn(quarter),
     )
     yield close(
         turned,
         _turn(x, angles),
         "each pair of each token has turned by its angle",
-        "The norms are right, but the pairs have not turned by their angles: token t by row t, pair i by column i.",
+        "The lengths are right, but the pairs have not turned by their angles: token t by row t, pair i by column i.",
         earns=2,
     )
     strided = tensor(B, T, H, K).transpose(1, 2)
@@ -831,6 +992,16 @@ def rotate(attempt):
         "and on (T, K) alone",
         "It goes wrong for (T, K), without batch and heads: count the axes from the end.",
     )
+
+
+def _quarter_turn(made):
+    """What is wrong with what was made of (1, 0) by a quarter turn."""
+    must = "A quarter turn, π/2, must make (0, 1) of (1, 0)"
+    if same(made, torch.tensor([[0.0, -1.0]])):
+        return f"{must}; yours makes (0, -1): which of the formulas has the minus?"
+    if same(made, torch.tensor([[1.0, 0.0]])):
+        return f"{must}; yours leaves it as it is: do you turn by the `angles` that are passed in?"
+    return f"{must}: the first column is x₀ cos θ − x₁ sin θ, the second x₀ sin θ + x₁ cos θ."
 
 
 def _norms(x):
@@ -856,13 +1027,15 @@ def _by_places(x):
     return _turn(x, _angles(x.shape[-2], x.shape[-1]))
 
 
-def _rotary(query=_by_places, key=_by_places, value=_same, result=_same, before=_same, merge=_merge, scale=None):
+def _rotary(
+    query=_by_places, key=_by_places, value=_same, result=_same, before=_same, merge=_merge, scale=None, **options
+):
     """Rotary attention with one of its steps replaced."""
 
     def attend(q, k, v, heads):
         q, k, v = (_split(x, heads) for x in (before(q), before(k), v))
         width = None if scale is None else scale(q.shape[-1], heads)
-        return merge(result(F.scaled_dot_product_attention(query(q), key(k), value(v), scale=width)))
+        return merge(result(F.scaled_dot_product_attention(query(q), key(k), value(v), scale=width, **options)))
 
     return attend
 
@@ -895,10 +1068,33 @@ def _added(x):
     return x + _alternating(angles.sin(), angles.cos())
 
 
+def _softmax_along_queries(query, key, value, heads):
+    query, key, value = (_split(x, heads) for x in (query, key, value))
+    scores = _by_places(query) @ _by_places(key).mT / query.shape[-1] ** 0.5
+    return _merge(scores.softmax(-2) @ value)
+
+
+NO_KEY = "The key has no effect: do you turn `query` in both places?"
+NO_QUERY = "The query has no effect: do you turn `key` in both places?"
+DROPOUT = "There is a dropout, so weights are lost at random; leave it out."
+ALONG_QUERIES = (
+    "Your softmax runs along the queries, axis -2; the weights of a query add up to 1 along the keys, axis -1."
+)
+
+
 @exercise(
     points=3,
     uses=("position_angles", "rotate"),
     mistakes={
+        NO_KEY: lambda q, k, v, heads: _rotary()(q, q, v, heads),
+        NO_QUERY: lambda q, k, v, heads: _rotary()(k, k, v, heads),
+        "You mix the keys; the values are what is mixed.": lambda q, k, v, heads: _rotary()(q, k, k, heads),
+        "Later tokens are hidden (`is_causal`, or a mask); here every token sees all of them.": _rotary(is_causal=True),
+        DROPOUT: _rotary(dropout_p=0.1),
+        ALONG_QUERIES: _softmax_along_queries,
+        'Queries and keys turn the other way, so "before" and "after" change places: the angles have no minus.': (
+            _rotary(_backwards, _backwards)
+        ),
         "You turn the values too; they are handed on as they are.": _rotary(value=_by_places),
         "This is plain attention, which doesn't see order: nothing is turned, or all tokens alike. The angles follow "
         "the tokens, axis 2 of (B, H, T, K).": _rotary(_same, _same),
@@ -954,6 +1150,18 @@ def rotary_attention(attempt):
     query, key, value = (tensor(B, T, D) for _ in range(3))
     mixed = attempt(query, key, value, H)
     yield shaped(mixed, B=B, T=T, D=D)
+    for others, name, otherwise in (((query, -key), "key", NO_KEY), ((-query, key), "query", NO_QUERY)):
+        other = attempt(*others, value, H)
+        yield holds(not same(other, mixed), f"with another {name} the result is another one", otherwise)
+    ones = torch.ones_like(value)
+    yield _nothing_lost(attempt(torch.zeros_like(query), key, ones, H))
+    yield close(
+        attempt(query, key, ones, H),
+        ones,
+        "the weights of each query add up to 1",
+        "The weights of each query don't add up to 1, as values of nothing but ones show: is there a softmax along the "
+        "keys, axis -1?",
+    )
     yield close(
         attempt(torch.zeros_like(query), key, value, H),
         value.mean(1, keepdim=True).expand(B, T, D),
@@ -971,7 +1179,7 @@ def rotary_attention(attempt):
     yield holds(
         _depends_on_distance(weights),
         "the scores of one query and one key depend on their distance alone",
-        "One query and one key at every place: their scores must be the same wherever the distance is.",
+        "One query and one key at every place: their scores must be equal wherever their distances are equal.",
         received=weights[0],
     )
     yield close(
@@ -989,6 +1197,20 @@ def rotary_attention(attempt):
             f"right for {heads} head{'s' if heads > 1 else ''} and a batch of one too",
             f"It goes wrong for a batch of one and heads={heads}.",
         )
+
+
+def _nothing_lost(mixed):
+    """The criterion that equal weights make ones of values that are all ones."""
+    in_heads = mixed.unflatten(-1, (H, -1))
+    at_random = (
+        in_heads.std(-1).max() < 1e-4 and in_heads.std() > 1e-2
+    )  # weights differ by head and token, not by column
+    otherwise = (
+        "Where all scores are equal and all values are ones, the result must be ones: are the values turned, or is "
+        "there no softmax?"
+    )
+    sentence = "where all scores are equal, values of ones give ones"
+    return holds(same(mixed, torch.ones_like(mixed)), sentence, DROPOUT if at_random else otherwise, received=mixed[0])
 
 
 def _read_out(attempt):

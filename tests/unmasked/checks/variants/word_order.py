@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -10,6 +11,10 @@ from torch import nn
 def error_by_gather(layer, x, order):
     index = order[None, :, None].expand_as(x)
     return torch.max(torch.abs(layer(x.gather(1, index)) - layer(x).gather(1, index)))
+
+
+def error_with_all_axes_named(layer, x, order):
+    return (layer(x[:, order, :]) - layer(x)[:, order, :]).abs().max()
 
 
 def error_token_by_token(layer, x, order):
@@ -202,6 +207,7 @@ def attend_from_other_places(query, key, value, heads):
 VARIANTS = {
     "equivariance_error": {
         "gather": error_by_gather,
+        "all axes named": error_with_all_axes_named,
         "token by token": error_token_by_token,
         "permutation matrix": error_by_matrix,
         "permuted back": error_permuted_back,
@@ -370,12 +376,158 @@ def attend_with_turned_values(query, key, value, heads):
     return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
 
+def error_of(number):
+    """What a learner makes of the right differences; a tensor, without `.item()`."""
+    return lambda layer, x, order: number(layer(x[:, order, :]) - layer(x)[:, order, :])
+
+
+def error_with_pythons_max(layer, x, order):
+    return max(abs(layer(x[:, order]) - layer(x)[:, order]))
+
+
+def error_printed(layer, x, order):
+    print((layer(x[:, order]) - layer(x)[:, order]).abs().max())
+
+
+def error_as_a_numpy_number(layer, x, order):
+    return np.abs((layer(x[:, order]) - layer(x)[:, order]).detach().numpy()).max()
+
+
+def angles_divided_twice(tokens, width, base=10000):
+    t, i = torch.arange(tokens), torch.arange(0, width, 2)
+    return t[:, None] / base**i / width
+
+
+def angles_of_hands_divided_twice(tokens, width, base=10000):
+    t, i = torch.arange(tokens), torch.arange(width // 2)
+    return t[:, None] / base**i / width
+
+
+def angles_in_degrees(tokens, width, base=10000):
+    return angles_by_outer(tokens, width, base) * 180 / math.pi
+
+
+def first_weights(draw):
+    """Embeddings whose places get their first weights before the tokens; `draw` is called with (weight, std)."""
+
+    class PlacesFirst(SlicedPositions):
+        def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+            super().__init__(vocab_size, d_model, max_tokens, std, norm)
+            self.position, self.token = nn.Embedding(max_tokens, d_model), nn.Embedding(vocab_size, d_model)
+            draw(self.position.weight, std)
+            draw(self.token.weight, std)
+
+    return PlacesFirst
+
+
+def named_embeddings(base=SlicedPositions, **members):
+    """A class with the learner's name, which some errors tell."""
+    return type("Embeddings", (base,), members)
+
+
+class OwnLayerNorm(SlicedPositions):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__(vocab_size, d_model, max_tokens, std, norm or nn.LayerNorm(d_model))
+
+
+class NormAsAClass(SlicedPositions):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__(vocab_size, d_model, max_tokens, std, norm and norm(d_model))
+
+
+class SinusoidsAdded(SlicedPositions):
+    def forward(self, tokens):
+        return self.token(tokens) + waves_filled_in(tokens.shape[1], self.token.embedding_dim)
+
+
+class ListOfPlaces(SlicedPositions):
+    def forward(self, tokens):
+        return self.token(tokens) + self.position(list(range(tokens.shape[1])))
+
+
+def forward_with_what_init_knows(self, tokens):
+    if tokens.shape[1] > max_tokens:  # noqa: F821
+        raise ValueError("too many tokens")
+
+
+class NothingStored(nn.Module):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__()
+        self.token, self.position = nn.Embedding(vocab_size, d_model), nn.Embedding(max_tokens, d_model)
+
+    def forward(self, tokens):
+        if tokens.shape[1] > self.max_tokens:
+            raise ValueError("too many tokens")
+        return self.token(tokens) + self.position(torch.arange(tokens.shape[1]))
+
+
+def rotate_flattening_too_much(x, angles):
+    a, b = x[..., 0::2], x[..., 1::2]
+    first, second = a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()
+    return torch.stack([first, second], dim=-1).flatten(1)
+
+
+def rotate_reshaped(x, angles):
+    a, b = x[..., 0::2], x[..., 1::2]
+    first, second = a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()
+    return torch.stack((first, second)).reshape(x.shape)
+
+
+def rotate_by_own_angles(x, angles):
+    return rotate_by_matrices(x, angles_by_outer(x.shape[-2], x.shape[-1]))
+
+
+def rotate_halves_laid_in_turn(x, angles):
+    half = x.shape[-1] // 2
+    a, b = x[..., :half], x[..., half:]
+    result = torch.empty_like(x)
+    result[..., 0::2] = a * angles.cos() - b * angles.sin()
+    result[..., 1::2] = a * angles.sin() + b * angles.cos()
+    return result
+
+
+def attending(prepare=lambda q, k, angles: (q, k), dim=-1, mask=None, dropout=0.0):
+    """Attention by hand between what `prepare` makes of the split queries and keys."""
+
+    def attend(query, key, value, heads):
+        query, key, value = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
+        q, k = prepare(query, key, angles_by_outer(*query.shape[2:]))
+        scores = q @ k.mT / math.sqrt(k.shape[-1])
+        if mask:
+            scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
+        weights = F.dropout(scores.softmax(dim), dropout)
+        return (weights @ value).transpose(1, 2).flatten(2)
+
+    return attend
+
+
+def turned_once_more(q, k, angles):
+    q = rotate_by_columns(q, angles)
+    return q, rotate_by_columns(q, angles)
+
+
+def both_turned(q, k, angles):
+    return rotate_by_columns(q, angles), rotate_by_columns(k, angles)
+
+
 REWRITTEN_MISTAKES = {
     "equivariance_error": {
+        "before the maximum: a large negative": error_of(lambda differences: differences.max()),
+        "mean of the absolute": error_of(lambda differences: differences.abs().mean()),
+        "sum of the absolute": error_of(lambda differences: differences.abs().sum()),
+        "mean difference, in which plus and minus cancel": error_of(lambda differences: differences.mean()),
+        "length (`norm`)": error_of(torch.linalg.vector_norm),
+        "(`argmax`); return the difference": error_of(lambda differences: differences.abs().argmax()),
+        "Python's own `max`": error_with_pythons_max,
+        "is a `return` missing": error_printed,
+        "one of NumPy's": error_as_a_numpy_number,
         "in their old order": error_with_old_results_as_a_tensor,
         "inverse of `order`": error_by_scatter,
     },
     "position_angles": {
+        "(base ** a) / width": angles_divided_twice,
+        "put the whole exponent in brackets": angles_of_hands_divided_twice,
+        "You return degrees": angles_in_degrees,
         "hand for each column": angles_of_columns_by_exp,
         "make the places a column": angles_without_a_table,
         "put the exponent in brackets": angles_without_brackets,
@@ -391,8 +543,23 @@ REWRITTEN_MISTAKES = {
         "`norm` has no effect": NormForgotten,
         "the number T": OnePlaceForAll,
         "is None": NoneCalled,
+        "none was passed in": OwnLayerNorm,
+        "ready layer": NormAsAClass,
+        "You add sinusoids": SinusoidsAdded,
+        "not a list": ListOfPlaces,
+        "doesn't exist yet": named_embeddings(NothingStored),
+        "Only `__init__` knows": named_embeddings(forward=forward_with_what_init_knows),
+        "for the mean": first_weights(lambda weight, std: weight.data.normal_(std)),
+        "whatever `std` is": first_weights(lambda weight, std: nn.init.normal_(weight, 0.0, 0.05)),
+        "`std`²": first_weights(lambda weight, std: weight.data.copy_(torch.randn_like(weight) * std**2)),
+        "weights are 0": first_weights(lambda weight, std: weight.data.zero_()),
+        "√`std`": first_weights(lambda weight, std: weight.data.normal_(0, math.sqrt(std))),
     },
     "rotate": {
+        "joins heads and tokens": rotate_flattening_too_much,
+        "numbers of several tokens": rotate_reshaped,
+        "compute the angles anew": rotate_by_own_angles,
+        "lay the results out in turn": rotate_halves_laid_in_turn,
         "two ways of pairing": rotate_half_with_neighbours,
         "GPT-NeoX": rotate_half_as_in_libraries,
         "after it was overwritten": rotate_overwriting,
@@ -402,5 +569,11 @@ REWRITTEN_MISTAKES = {
         "before the heads are split": attend_turned_too_early,
         "as wide as the model": attend_with_clocks_of_the_model,
         "turn the values too": attend_with_turned_values,
+        "Later tokens are hidden": attending(both_turned, mask=True),
+        "There is a dropout": attending(both_turned, dropout=0.3),
+        "softmax runs along the queries": attending(both_turned, dim=-2),
+        "The key has no effect": attending(turned_once_more),
+        "The query has no effect": attending(lambda q, k, angles: both_turned(k, k, angles)),
+        "angles have no minus": attending(lambda q, k, angles: both_turned(q, k, -angles)),
     },
 }
