@@ -98,9 +98,9 @@ def curves(logs):
             ax.plot(steps, [entry[name] for entry in log], color=colour, label=label if ax is panels[0][0] else None)
         best = min(log, key=lambda entry: entry["held_out"])
         ax.plot(best["step"], best["held_out"], "o", color=RED)
-        ax.annotate(f"lowest: {best['held_out']:.2f}", (best["step"], best["held_out"]), xytext=(0, 8),
-                    textcoords="offset points", ha="center", color=RED)  # fmt: skip
-        ax.set(title=title, xlabel="step", ylim=(0, 1.1 * highest))
+        told = f"held out lowest: {best['held_out']:.2f} at step {best['step']}"
+        ax.text(0.98, 0.97, told, ha="right", va="top", color=RED, transform=ax.transAxes)
+        ax.set(title=title, xlabel="step", ylim=(0, 1.25 * highest))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     panels[0][0].set_ylabel("loss (nats)")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
