@@ -43,13 +43,13 @@ pictures.two_orders(results)
 #
 # A layer $f$ is *permutation equivariant* if permuting tokens only permutes the results:
 # $f(x_\text{order}) = f(x)_\text{order}$. Return the largest absolute difference of the two sides, as one number.
-# `order` (T) holds the places 0 to T − 1 in some order; token `order[t]` moves to place t. `layer` is called with one
-# tensor, and its result has the shape of `x`. Shapes: (B, T, D), (T) → a number.
+# `order` (T) holds the places 0 to T − 1; token `order[t]` moves to place t. `layer(x)` has the shape of `x`.
+# Shapes: (B, T, D), (T) → a number.
 #
 # <details><summary>Hint 1</summary>The tokens are axis 1, and a tensor of places is an index:
 # <code>x[:, order]</code>.</details>
-# <details><summary>Hint 2</summary>Two results: <code>layer(x[:, order])</code> and <code>layer(x)[:, order]</code>.
-# Subtract, <code>abs</code>, <code>max</code>.</details>
+# <details><summary>Hint 2</summary><code>layer(x[:, order])</code> and <code>layer(x)[:, order]</code>:
+# subtract, <code>abs</code>, <code>max</code>.</details>
 
 # %% exercise="equivariance_error"
 def equivariance_error(layer, x, order):
@@ -281,15 +281,14 @@ with once_done("exercises 4.2 and 4.3"):
 # %% [markdown]
 # ### Exercise 4.4 · Embeddings (about 18 min)
 #
-# Token plus place (Devlin et al. 2019, section 3). Two `nn.Embedding`, `self.token` and `self.position`; the check
-# finds them by these names. `nn.init.normal_(table.weight, std=std)` draws first weights.
+# Token plus place (Devlin et al. 2019, section 3): rows of two `nn.Embedding`, named `token` and `position`.
+# `nn.init.normal_(table.weight, std=std)` draws first weights.
 #
-# `norm` is None or a ready layer, such as `nn.LayerNorm(d_model)`, which brings the numbers of each vector to one scale
-# (lesson 05). If it is there, call it on the sum. Raise a `ValueError` for more than `max_tokens` tokens in a sequence.
-# Shapes: (B, T), whole numbers → (B, T, D).
+# `norm` is None or a ready layer that rescales vectors, such as `nn.LayerNorm(d_model)` (lesson 05): call it on the
+# sum. Raise a `ValueError` for sequences of more than `max_tokens` tokens. Shapes: (B, T) → (B, T, D).
 #
-# <details><summary>Hint 1</summary>What stands in <code>tokens</code> picks a row of <code>token</code>. Where it stands
-# picks a row of <code>position</code>: 0 to T − 1, the same for every sequence.</details>
+# <details><summary>Hint 1</summary>What stands in <code>tokens</code> picks a row of <code>token</code>; where it
+# stands, a row of <code>position</code>, 0 to T − 1 in every sequence.</details>
 # <details><summary>Hint 2</summary><code>torch.arange(tokens.shape[1], device=tokens.device)</code> are the places;
 # their vectors, (T, D), add to (B, T, D). <code>nn.Identity()</code> can stand for a norm that isn't there.</details>
 
@@ -411,9 +410,8 @@ with once_done("exercises 4.2 to 4.5"):
 # ### Exercise 4.6 · Rotary attention (about 12 min)
 #
 # Lesson 03's attention with one step more: turn queries and keys, *not* the values. Each head is a model of its own,
-# with clocks of its own width: angles for K columns. Every token sees all tokens: no mask, no dropout. From lesson 03
-# you have `split_heads(x, heads)`, (B, T, D) → (B, H, T, K), and `merge_heads(x)`, which is the way back. Shapes:
-# three times (B, T, D) → (B, T, D).
+# with clocks for K columns. Every token sees all tokens: no mask, no dropout. From lesson 03: `split_heads(x, heads)`,
+# (B, T, D) → (B, H, T, K), and the way back, `merge_heads(x)`. Shapes: three times (B, T, D) → (B, T, D).
 #
 # <details><summary>Hint 1</summary>Split all three, turn two, then <code>F.scaled_dot_product_attention(query, key,
 # value)</code>, merge.</details>
@@ -512,9 +510,9 @@ pictures.by_length(lengths, results, trained=8)
 # ### END SOLUTION
 
 # %% [markdown] explain="why_batch_index"
-# **2.** A well-known mistake: `torch.arange(tokens.shape[0])[:, None]` as positions. Shapes fit, and if the table has
-# at least as many rows as the batch has sequences, the loss falls. What has the model been told, what can't it learn,
-# and which measurement of this lesson would show it?
+# **2.** A well-known mistake: `torch.arange(tokens.shape[0])[:, None]` as positions. If the table has enough rows,
+# shapes fit and the loss falls. What has the model been told, what can't it learn, and which measurement of this
+# lesson would show it?
 #
 # ### BEGIN SOLUTION
 # Every token gets the number of its sequence in the batch: the same vector for all tokens of a sentence. That says
