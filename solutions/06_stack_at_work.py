@@ -306,7 +306,7 @@ checks.token_loss(token_loss)
 
 # %%
 with once_done("token_loss, after align_labels"):
-    tokens, labels = (rows[:200] for rows in train_rows)
+    tokens, labels = encode(commands.train[:200])
     lazy = 5.0 * F.one_hot(torch.zeros_like(tokens), len(TAGS))  # scores that always bet on O
     print(f"O everywhere, over padding too:  {token_loss(lazy, labels, torch.zeros_like(tokens).bool()):.1f}")
     print(f"O everywhere, over tokens only:  {token_loss(lazy, labels, tokens == PAD):.1f}")
@@ -501,7 +501,7 @@ if trained:
 # Where the training loss still falls and the other two rise, *overfitting* begins: the model learns its commands by
 # heart. On 1 % that is soon; the red dot is where to stop. More data moves it to the right, and all curves down.
 #
-# But look at the two blue lines on the right: commands of known kinds go on getting better while held-out ones don't. More
+# But look at the two blue lines on the right: commands of known kinds go on getting better, held-out ones hardly. More
 # of the *same* templates and values doesn't teach what a new one is. More different ones would.
 #
 # ## Explain it
