@@ -33,9 +33,9 @@ class Tagger(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, d_model)
         self.block = Block(d_model, 2, 2 * d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.drop = nn.Dropout(p=dropout)
         self.scores = nn.Linear(d_model, tags)
         self.eval()
 
     def forward(self, tokens, key_padding_mask=None):
-        return self.scores(self.dropout(self.block(self.embedding(tokens), key_padding_mask)))
+        return self.scores(self.drop(self.block(self.embedding(tokens), key_padding_mask)))
