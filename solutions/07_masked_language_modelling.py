@@ -395,10 +395,10 @@ if trained := widgets.ready(checks, *exercises):
     print(f"{threads} of {os.cpu_count()} threads are fastest now; {recipe.steps:,} steps of {recipe.batch} rows")
 
 # %% [markdown]
-# The loop and its optimizers are lesson 06's; masks, loss and schedule are yours. It takes about three minutes on two
-# cores. Stop it with ■ whenever you like: run the cell again, and it goes on from its last checkpoint. What it learns
-# depends on the number of steps, how long that takes on your machine; with `minutes=3` the clock ends it instead. Each
-# recipe and text has a checkpoint of its own.
+# The loop is lesson 06's, with a faster optimizer for matrices; masks, loss and schedule are yours. It takes about three
+# minutes on two cores. Stop it with ■ whenever you like: run the cell again, and it goes on from its last checkpoint.
+# What it learns depends on the number of steps, how long that takes on your machine; with `minutes=3` the clock ends it
+# instead. Each recipe and text has a checkpoint of its own.
 
 # %% tags=["varies"]
 if trained:
