@@ -57,7 +57,9 @@ def test_parameters_and_descriptions_arrive():
     assert arrived[0].kind == "Linear" and torch.equal(arrived[0].state["weight"], weight)
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, lambda: 0, torch.nn.Linear(1, 1)], ids=str)
+@pytest.mark.parametrize(
+    "value", [object(), {1, 2}, lambda: 0, torch.nn.Linear(1, 1)], ids=["object", "set", "function", "module"]
+)
 def test_nothing_else_can_be_sent(value):
     with pytest.raises(TypeError):
         pack(value)
