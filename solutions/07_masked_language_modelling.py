@@ -19,7 +19,6 @@ from torch.utils.benchmark import Timer
 from nanobert.embeddings import Embeddings
 from nanobert.encoder import Encoder, EncoderBlock, FeedForward
 from nanobert.multi_head import MultiHeadAttention
-from nanobert.positions import sinusoidal_positions
 from nanobert.recipe import RECIPES
 from nanobert.tokenizer import MASK, SPECIAL_IDS, encode_rows, pack_rows, train_tokenizer
 from nanobert.training import best_device, pretrain
@@ -40,6 +39,7 @@ from unmasked.widgets import masked_language_modelling as widgets
 # place is wasted on padding. All sizes stand in a *recipe*; where there is a GPU, it is that of a larger model.
 
 # %% tags=["varies"]
+from nanobert.positions import sinusoidal_positions  # you built it in lesson 04
 from unmasked.data import load_corpus
 
 corpus = load_corpus()  # or load_corpus("sotu"), presidents' speeches; or the path of a text file of your own
