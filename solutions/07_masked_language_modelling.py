@@ -418,8 +418,8 @@ if trained:
 # %% [markdown]
 # **The plateau.** At first the loss stays close to the unigram line. Which words stand around a blank, in whatever
 # order, helps only a little. To do better, attention must find out *where* they stand, and that takes matrices that fit
-# each other before any of them is of use. Here that is over within 200 steps. It can take long: the dashed curve,
-# recorded once on the Bible, is a model of two layers with random positions, AdamW alone, and batches of 32 rows.
+# each other before any is of use. Yours is over within 200 steps. It can take long: the dashed curve, recorded on the
+# Bible, is two layers with random positions, AdamW alone, and batches of 32 rows.
 #
 # **The break.** Where the orange curve leaves the blue one, the order of the words begins to count, and the loss breaks
 # off. Soon a shuffled text is worse than none. Who stops before that believes that the model can't learn.
