@@ -69,7 +69,6 @@ REACHES = {
     "looks at processes": "return [name for name in os.listdir('/proc') if name.isdecimal()]",
     "looks at the judge's process": "return os.listdir(f'/proc/{PID}') if os.getpid() != PID else None",
     "signals the judge's process": "os.kill(PID, 0)\nreturn True",
-    "asks for the session of the judge": "return os.getsid(PID) > 0",
     "starts a process": "pid = os.fork()\nif pid == 0:\n    os._exit(0)\nreturn pid",
     "runs a program": "import subprocess\nreturn subprocess.run(['true']).returncode == 0",
     "writes into the class": "open(COURSE + '/nbgrader_config.py', 'a').write('\\n# planted')\nreturn True",
@@ -737,9 +736,9 @@ def test_without_walls_the_attacks_succeed(places):
     said = subprocess.run(command, input=json.dumps(sources), capture_output=True, text=True, check=True).stdout
     config.write_text(before)
     (Path(known["OUTSIDE"]) / "planted").unlink()
-    assert {label: done for label, done in json.loads(said.splitlines()[-1]).items() if done is not True} == {}
     for listener in listeners:
         listener.accept()[0].close()
+    assert {label: done for label, done in json.loads(said.splitlines()[-1]).items() if done is not True} == {}
 
 
 def test_nothing_is_written_outside_and_nothing_is_reached(graded, places):
