@@ -16,6 +16,7 @@ from unmasked.classroom.export import export
 from unmasked.classroom.new import new
 from unmasked.classroom.release import release
 from unmasked.classroom.roster import import_roster
+from unmasked.classroom.run import grade_class, terms_of
 from unmasked.errors import UnmaskedError
 from unmasked.lessons import find_lesson
 
@@ -59,7 +60,7 @@ def wait_for(url, seconds=60):
             time.sleep(0.1)
 
 
-def test_a_class_keeps_its_gradebook_in_postgresql(server, tmp_path):
+def test_a_class_is_graded_into_postgresql(server, tmp_path):
     course = new(tmp_path / "nlp", db_url=server)
     roster = tmp_path / "roster.csv"
     roster.write_text("id,first_name,last_name,email\nann,Ann,Doe,ann@x.org\n")
@@ -70,11 +71,16 @@ def test_a_class_keeps_its_gradebook_in_postgresql(server, tmp_path):
     with found.gradebook() as gradebook:
         assert gradebook.engine.dialect.name == "postgresql"
         assert [student.id for student in gradebook.students] == ["ann"]
-        submission = gradebook.add_submission(LESSON.name, "ann")
-        submission.notebooks[0].grades[0].auto_score = 1
-        gradebook.db.commit()
+    path = found.submitted_notebook("ann", LESSON.name)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(found.source_notebook(LESSON.name).read_bytes())
+    assert grade_class(found, LESSON, terms_of(found, LESSON)).graded == ("ann",)
+    with found.gradebook() as gradebook:
+        assert gradebook.find_submission(LESSON.name, "ann").score == 10.0
+    (backup,) = (found.root / "backups").glob("*.sql")
+    assert "COPY public.student" in backup.read_text()
     export(found, "moodle", tmp_path / "marks.csv")
-    assert "ann,ann@x.org,Ann,Doe,1.0" in (tmp_path / "marks.csv").read_text()
+    assert "ann,ann@x.org,Ann,Doe,10.0" in (tmp_path / "marks.csv").read_text()
 
 
 def test_a_database_that_is_not_there(server, tmp_path):
