@@ -50,7 +50,7 @@ class Plain(Pretraining):
 
     def take_step(self):
         start = time.perf_counter()
-        inputs, answers, positions = self.next_batch()
+        inputs, answers, positions, _ = self.next_batch()
         labels = torch.full((inputs.numel(),), IGNORE).index_put((positions,), answers).view_as(inputs)
         loss = self.model.model(input_ids=inputs, labels=labels).loss
         loss.backward()

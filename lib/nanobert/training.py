@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from nanobert.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from nanobert.device import best_device
+from nanobert.distributed import averaging, is_first, processes, total
 from nanobert.optimizer import build_optimizers
 from nanobert.tokenizer import IGNORE
 
@@ -22,13 +23,20 @@ class Pretraining:
     `corrupt(tokens, rate, vocab_size, generator)` hides tokens, `loss(logits, labels)` measures, and
     `schedule(step, steps, peak, warmup)` is the learning rate.
     With `minutes`, the budget is used up by the clock or by the steps, whichever is first.
-    Errors: ValueError if there are fewer rows than a batch takes.
+    Under `torchrun`, every process draws the whole batch and computes its share of the rows.
+    Errors: ValueError if there are fewer rows than a batch takes, or several processes that can't share the work.
     """
 
     def __init__(self, model, rows, recipe, device, *, corrupt, loss, schedule, minutes=None):
         if len(rows) < recipe.batch:
             raise ValueError(f"{len(rows)} rows of text do not fill a batch of {recipe.batch}: use more text")
+        self.processes, self.number = processes()
+        if recipe.batch < self.processes:
+            raise ValueError(f"{self.processes} processes can't share a batch of {recipe.batch}: start fewer")
+        if minutes and self.processes > 1:
+            raise ValueError("several processes have no common clock: give them steps instead of minutes")
         self.model = model.to(device).train()
+        self.parallel = averaging(self.model)
         self.rows, self.recipe, self.device, self.minutes = rows, recipe, device, minutes
         self.corrupt, self.loss, self.schedule = corrupt, loss, schedule
         self.optimizers = build_optimizers(model, recipe)
@@ -43,12 +51,12 @@ class Pretraining:
         return max(self.step, by_clock)
 
     def take_step(self):
-        """Mask a batch, improve the model a little, and return the batch's loss as a tensor."""
+        """Mask a batch, improve the model a little, and return what this process adds to the batch's loss, a tensor."""
         start = time.perf_counter()
-        inputs, labels, positions = self.next_batch()
+        inputs, labels, positions, share = self.next_batch()
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-            loss = self.loss(self.model(inputs, positions=positions), labels)
-        loss.backward()
+            loss = self.loss(self.parallel(inputs, positions=positions), labels) * share
+        (loss * self.processes).backward()  # the gradients' mean over the processes is then that of the whole batch
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = self.schedule(self.spent, self.recipe.steps, group["peak"], self.recipe.warmup)
@@ -59,7 +67,10 @@ class Pretraining:
         return loss.detach()
 
     def next_batch(self):
-        """Inputs (B, T), and the labels (N,) and positions (N,) of the chosen tokens, on the device."""
+        """Inputs (B, T), and the labels (N,) and positions (N,) of the chosen tokens, on the device, and their share.
+
+        Of several processes, each has some of the batch's rows, and its share is that of all chosen tokens.
+        """
         batch = self.recipe.batch
         epoch, number = divmod(self.step, len(self.rows) // batch)
         if epoch != self.epoch:
@@ -68,8 +79,11 @@ class Pretraining:
             self.epoch, self.order = epoch, torch.randperm(len(self.rows), generator=own)
         tokens = self.rows[self.order[number * batch : (number + 1) * batch]]  # B, T
         inputs, labels = self.corrupt(tokens, self.recipe.mask_rate, self.recipe.vocab_size, self.generator)
+        count = (labels != IGNORE).sum().clamp(min=1).item()
+        inputs, labels = (x[self.number :: self.processes] for x in (inputs, labels))
         positions = (labels.flatten() != IGNORE).nonzero().squeeze(1)  # N
-        return [self.to_device(x) for x in (inputs, labels.flatten()[positions], positions)]
+        batch = [self.to_device(x) for x in (inputs, labels.flatten()[positions], positions)]
+        return *batch, len(positions) / count
 
     def to_device(self, x):
         """Send a tensor to the device without waiting for it to arrive."""
@@ -113,17 +127,17 @@ def pretrain(model, rows, recipe, device=None, checkpoint=None, on_log=None, log
     if checkpoint and (state := load_checkpoint(checkpoint)):
         run.load_state_dict(state)
     losses = []
-    with tqdm(total=recipe.steps, initial=run.step, unit="step") as bar:
+    with tqdm(total=recipe.steps, initial=run.step, unit="step", disable=not is_first()) as bar:
         while run.spent < recipe.steps:
             losses.append(run.take_step())  # a tensor: asking for its value here would wait for the GPU in every step
             bar.update()
             last = run.spent >= recipe.steps
             if run.step % log_every == 0 or last:
-                run.write_log(torch.stack(losses).mean().item())
+                run.write_log(total(torch.stack(losses).mean()).item())
                 losses = []
                 bar.set_postfix(loss=f"{run.log[-1]['loss']:.2f}", tokens_per_second=run.log[-1]["tokens_per_second"])
-                if on_log:
+                if on_log and is_first():
                     on_log(run.log)
-            if checkpoint and (run.step % save_every == 0 or last):
+            if checkpoint and is_first() and (run.step % save_every == 0 or last):
                 save_checkpoint(run.state_dict(), checkpoint)
     return run.log

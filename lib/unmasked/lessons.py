@@ -42,6 +42,7 @@ BUILT_IN = {
     "recipe": 6,
     "optimizer": 6,
     "checkpoint": 6,
+    "distributed": 6,
     "training": 6,
     "masking": 7,
     "masked_lm": 7,

@@ -1,0 +1,5 @@
+"""`python -m unmasked`: the command line, for `torchrun -m unmasked`."""
+
+from unmasked.cli import main
+
+main()
