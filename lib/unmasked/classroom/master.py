@@ -21,9 +21,9 @@ from nbformat.v4 import new_output
 from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, ClearSolutions, ComputeChecksums, LockCells
 from nbgrader.utils import is_grade, is_solution
 
-from unmasked.classroom.handed_in import clean
 from unmasked.errors import UnmaskedError
 from unmasked.lessons import Lesson
+from unmasked.saved import clean, statements_of, takes_from_the_course
 
 JUDGED_BY_NOBODY = "This answer was not judged."
 
@@ -142,23 +142,11 @@ def _released(notebook, lesson):
 def _preamble(given, stubs):
     """Imports and constants. Not what the course itself offers: its checks hold right implementations."""
     statements = [
-        node for cell in given for node in _statements(cell) if isinstance(node, (ast.Import, ast.ImportFrom))
+        node for cell in given for node in statements_of(cell.source) if isinstance(node, (ast.Import, ast.ImportFrom))
     ]
-    statements += [node for cell in stubs for node in _statements(cell) if isinstance(node, ast.Assign)]
-    lines = [ast.unparse(node) for node in statements if not _is_our_own(node)]
+    statements += [node for cell in stubs for node in statements_of(cell.source) if isinstance(node, ast.Assign)]
+    lines = [ast.unparse(node) for node in statements if not takes_from_the_course(node)]
     return "\n".join(dict.fromkeys(lines))
-
-
-def _statements(cell):
-    try:
-        return ast.parse(cell.source).body
-    except SyntaxError:  # a line for IPython
-        return []
-
-
-def _is_our_own(node):
-    modules = [node.module] if isinstance(node, ast.ImportFrom) else [each.name for each in getattr(node, "names", ())]
-    return any(module.partition(".")[0] == "unmasked" for module in modules if module)
 
 
 def digest(*parts):

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unmasked.classroom import page
-from unmasked.classroom.handed_in import clean
 from unmasked.classroom.master import read_master
 from unmasked.classroom.similarity import ALIKE, compare
 from unmasked.errors import UnmaskedError
+from unmasked.saved import clean
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that starts so
 LONGEST_CODE = 20_000  # characters of an answer, in the page and the tables

@@ -9,6 +9,7 @@ from nbgrader.utils import compute_checksum, is_solution
 from unmasked.classroom import handed_in
 from unmasked.classroom.handed_in import Remark, shown
 from unmasked.classroom.master import digest
+from unmasked.saved import defines
 
 SCHEMA_VERSION = 3  # of nbgrader's metadata
 FLAGS = ("grade", "solution", "task", "points")  # nbgrader derives from them whether a cell is locked
@@ -86,8 +87,7 @@ def _first_answer(claimants, name, master):
 def _fits(cell, name, master):
     """Whether a cell is by its content an answer to `name`."""
     if name in master.answers:
-        # Not ast: it has crashed Python on hostile source, and an answer with a syntax error is to be found too.
-        return cell.type == "code" and bool(re.search(rf"^((async +)?def|class) +{name}\b", cell.source, re.MULTILINE))
+        return cell.type == "code" and defines(cell.source, name)
     question = master.explains[name].partition("YOUR ANSWER HERE")[0].strip()
     return cell.type != "code" and bool(question) and cell.source.strip().startswith(question)
 
