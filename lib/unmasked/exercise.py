@@ -5,12 +5,13 @@ import importlib
 import inspect
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import NoneType
 
 import torch
 
 from unmasked import checks, stand_ins
+from unmasked.another_way import another_way
 from unmasked.attempt import Attempt, AttemptFailed, Host, Request, same
 from unmasked.criteria import Criterion, seeded_inputs
 from unmasked.verdict import Verdict
@@ -45,7 +46,9 @@ class Exercise:
     def __call__(self, subject, seed=0):
         """Judge the learner's function or class, in this process."""
         host = Host(subject)
-        return self.judge(host, seed, failing=self._failing(host.namespace))
+        verdict = self.judge(host, seed, failing=self._failing(host.namespace))
+        topic = self.check.__module__.rpartition(".")[2]
+        return replace(verdict, another_way=another_way(topic, self.name)) if verdict.passed else verdict
 
     def judge(self, ask, seed=0, failing=()):
         """Judge what answers the requests that `ask` is called with, a Host here or far away.

@@ -26,6 +26,8 @@ def verdict(verdict):
             '<details style="margin-top:6px"><summary>What your code printed</summary>'
             f'<pre style="margin:4px 0">{escape(verdict.printed)}</pre></details>'
         )
+    if verdict.another_way:
+        body.append(_another_way(verdict.another_way))
     return box(colour, f"{escape(verdict.exercise)} · {headline}", "".join(body))
 
 
@@ -55,6 +57,15 @@ def _text(sentence):
     if len(pieces) % 2 == 0:
         return "`".join(pieces)
     return "".join(f"<code>{piece}</code>" if i % 2 else piece for i, piece in enumerate(pieces))
+
+
+def _another_way(way):
+    return (
+        '<details style="margin-top:6px"><summary style="cursor:pointer">Another way to write it</summary>'
+        f'<p style="margin:6px 0">{_text(way.why)}</p>'
+        '<pre style="margin:4px 0;padding:6px 10px;background:rgba(127,127,127,.12);overflow-x:auto">'
+        f"{escape(way.source)}</pre></details>"
+    )
 
 
 def _side_by_side(criterion):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from unmasked import panel
+from unmasked.another_way import AnotherWay
 from unmasked.criteria import Criterion
 
 
@@ -22,6 +23,7 @@ class Verdict:
     attempted: bool = True
     notes: tuple[str, ...] = ()
     printed: str = ""
+    another_way: AnotherWay | None = None
 
     @property
     def passed(self):

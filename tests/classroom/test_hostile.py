@@ -51,6 +51,7 @@ REACHES = {
     "reads a solution": "return open(SOLUTION).read()",
     "imports the checks": "import unmasked.checks.self_attention\nreturn True",
     "imports the stand-ins": "import unmasked.stand_ins\nreturn True",
+    "imports other right answers": "import unmasked.other_ways.self_attention\nreturn True",
     "imports the judge": "import unmasked.classroom.judge\nreturn True",
     "imports what this lesson builds": "import nanobert.attention\nreturn True",
     "imports what a later lesson builds": "import nanobert.masked_lm\nreturn True",

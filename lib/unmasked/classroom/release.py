@@ -16,7 +16,7 @@ from unmasked.lessons import BUILT_IN, LESSONS
 
 FOLDER = "unmasked"  # in every bundle, so that the lessons of a course unpack into one place
 PROJECT = ("pyproject.toml", "constraints.txt", "environment.yml", "Makefile", "LICENSE", "LICENSE-TEXT", "NOTICE")
-TEACHERS_ONLY = {"publishing", "classroom"}
+TEACHERS_ONLY = {"publishing", "classroom", "other_ways"}
 BY_TOPIC = {"checks", "figures", "widgets"}  # packages with a module for each lesson
 STAND_INS = Path("lib/unmasked/stand_ins.py")
 

@@ -71,7 +71,7 @@ def test_a_bundle_holds_no_solutions_no_tests_and_nothing_of_the_teachers(lesson
     bundle = bundles(lesson)
     assert {path.name for path in bundle.iterdir() if path.is_dir()} == {"lib", "notebooks"}
     assert [path.name for path in (bundle / "notebooks").iterdir()] == [f"{lesson.name}.ipynb"]
-    assert not [path for name in ("publishing", "classroom") for path in bundle.rglob(name)]
+    assert not [path for name in ("publishing", "classroom", "other_ways") for path in bundle.rglob(name)]
     assert not list(bundle.rglob("test_*"))
 
 
