@@ -1,4 +1,4 @@
-"""The command line: `unmasked doctor`, `lab`, `publish`, `pretrain`, `exercises`, `class`.
+"""The command line: `unmasked doctor`, `lab`, `progress`, `reset`, `update`, `publish`, `pretrain`, `exercises`, ...
 
 What takes seconds to import is imported by the command that needs it, so that `unmasked --help` is quick.
 """
@@ -68,6 +68,44 @@ def lab(context: typer.Context):
 
 
 @app.command()
+def progress(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False):
+    """Tell how far you are: lessons, exercises, points, tries, and what to do next."""
+    from unmasked.progress import FILE, FOLDER, progress, read
+
+    folder = repository(FOLDER) / FOLDER
+    overview = progress(folder)
+    if as_json:
+        typer.echo(json.dumps(overview.as_data(), indent=2))
+    elif read(folder):
+        typer.echo(f"{overview}\n\nKept in {folder / FILE}")
+    else:
+        typer.echo(f"Nothing is recorded in {folder} yet: `make lab` opens the first lesson, and every check counts.")
+
+
+@app.command()
+def reset(lesson: Annotated[str, typer.Argument(metavar="LESSON", help="02, 2 or 02_self_attention")]):
+    """Bring back a fresh notebook of a lesson. The one that is there is kept, in notebooks/kept/."""
+    from unmasked.progress import FOLDER
+    from unmasked.reset import reset
+
+    lesson, root = find_lesson(lesson, LESSONS), repository(FOLDER)
+    kept = reset(root / FOLDER, lesson, _published(root, lesson))
+    typer.echo(f"{FOLDER}/{lesson.name}.ipynb is as published, and its exercises count anew.")
+    if kept:
+        typer.echo(f"The one that was there is {kept.relative_to(root)}.")
+    typer.echo("If it is open in JupyterLab: File, Reload Notebook from Disk.")
+
+
+@app.command()
+def update():
+    """Bring the newest version of the course. What you have written stays, in new notebooks too."""
+    from unmasked.progress import FOLDER
+    from unmasked.update import update
+
+    update(repository(FOLDER), say=typer.echo)
+
+
+@app.command()
 def publish(
     names: Annotated[list[str] | None, typer.Argument(metavar="[LESSON]...", help="02, 2 or 02_self_attention")] = None,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; fail if a notebook is out of date.")] = False,
@@ -94,7 +132,10 @@ def pretrain(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in the folder.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON.")] = False,
 ):
-    """Pretrain a masked language model as lesson 07 does, and measure it. Stopped at any moment, --resume goes on."""
+    """Pretrain a masked language model as lesson 07 does, and measure it. Stopped at any moment, --resume goes on.
+
+    Several GPUs: torchrun --nproc-per-node 2 -m unmasked pretrain.
+    """
     if not importlib.util.find_spec("unmasked.pretraining"):
         raise UnmaskedError(
             "This copy of the course is a lesson's bundle, which can't pretrain before you have learned how."
@@ -107,6 +148,8 @@ def pretrain(
     if preset not in RECIPES:
         raise UnmaskedError(f"There is no preset {preset}, only {', '.join(RECIPES)}.")
     results = run(corpus, preset, out, minutes, resume, say=lambda line: typer.echo(line, err=as_json))
+    if results is None:
+        return  # of several processes, the first one tells
     if as_json:
         typer.echo(json.dumps(results))
         return
@@ -150,6 +193,19 @@ def exercises_of(lesson):
     except Exception as error:  # they are being written: it may be any
         problem = f"{type(error).__name__}: {error}"
         raise UnmaskedError(f"lib/unmasked/checks/{lesson.topic}.py can't be imported ({problem}).") from None
+
+
+def _published(root, lesson):
+    """The bytes of a lesson's notebook as learners first get it, made from its solution notebook."""
+    if not (root / "solutions").is_dir() or not importlib.util.find_spec("unmasked.publishing"):
+        raise UnmaskedError(
+            "This copy of the course is a class's, and can't make fresh notebooks: unpack the lesson's zip file into "
+            "another folder, and take the notebook from there."
+        )
+    from unmasked.publishing.release import release
+    from unmasked.publishing.write import load, text_of
+
+    return text_of(release(load(root / "solutions" / f"{lesson.name}.ipynb"), lesson.name)).encode()
 
 
 def _check(root, lessons, strays_too):

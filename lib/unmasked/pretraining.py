@@ -1,5 +1,7 @@
 """`unmasked pretrain`: lesson 07's training from the command line, for as long as one likes, with all its measurements.
 
+With several GPUs, `torchrun --nproc-per-node 2 -m unmasked pretrain ...` takes two of them.
+
 A folder holds a run: recipe.json, tokenizer.json, checkpoint.pt, log.json, curve.png and results.json.
 """
 
@@ -14,6 +16,7 @@ import torch
 from nanobert.bigram import bigram_window_loss
 from nanobert.checkpoint import CheckpointError
 from nanobert.device import best_device
+from nanobert.distributed import from_first, is_first, processes, together
 from nanobert.evaluation import evaluate, fixed_masks
 from nanobert.masked_lm import build_masked_lm, masked_lm_loss
 from nanobert.masking import corrupt
@@ -35,28 +38,44 @@ def run(corpus, preset, folder, minutes=None, resume=False, device=None, say=pri
     """Pretrain on a corpus and measure; returns what results.json holds, a dictionary.
 
     `minutes` replaces the recipe's number of steps by as many as fit, timed beforehand, so that a run can be repeated.
+    Under `torchrun`, the first process writes the folder and returns the results, and every other one returns None.
     Errors: UnmaskedError if the folder holds a run already and `resume` was not said, if there is too little text, if
-    a file can't be written, or if the GPU's memory is too small.
+    a file can't be written, if the GPU's memory is too small, or if another process of the run has ended.
     """
-    folder, device = Path(folder), torch.device(device) if device else best_device()
-    recipe = _recipe_of(folder, preset, resume)
+    try:
+        with together(torch.device(device) if device else best_device()) as device:
+            return _run(corpus, preset, Path(folder), minutes, resume, device, say)
+    except torch.OutOfMemoryError:
+        raise UnmaskedError("The GPU's memory is too small for this recipe: choose a smaller --preset.") from None
+    except ConnectionError as error:
+        raise UnmaskedError(f"{_sentence(error)} If it does not say why, start again with --resume.") from None
+    except (CheckpointError, ValueError) as error:
+        raise UnmaskedError(_sentence(error)) from None
+
+
+def _sentence(error):
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _run(corpus, preset, folder, minutes, resume, device, say):
+    recipe = from_first(_recipe_of(folder, preset, resume) if is_first() else None)
     texts = load_corpus(corpus)
     tokenizer = train_tokenizer(texts.train, recipe.vocab_size)
     rows, held_out = (pack_rows(tokenizer, part, recipe.max_tokens) for part in (texts.train, texts.held_out))
     shares = token_shares(rows, SPECIAL_IDS, recipe.vocab_size)
-    try:
-        if not (folder / "recipe.json").exists():
-            steps = _steps_in(minutes, rows, shares, recipe, device) if minutes else recipe.steps
-            recipe = replace(recipe, steps=steps)
+    if from_first(not (folder / "recipe.json").exists()):
+        steps = from_first(_steps_in(minutes, rows, shares, recipe, device)) if minutes else recipe.steps
+        recipe = replace(recipe, steps=steps)
+        if is_first():
             _write(folder / "recipe.json", asdict(recipe))
             tokenizer.save(str(folder / "tokenizer.json"))
-        say(f"{len(rows):,} rows of {recipe.max_tokens} tokens, {recipe.steps:,} steps, on {device.type}")
-        model = _new_model(recipe, shares)
-        log = pretrain(model, rows, recipe, device, folder / "checkpoint.pt", save_every=200, **PARTS)
-    except torch.OutOfMemoryError:
-        raise UnmaskedError("The GPU's memory is too small for this recipe: choose a smaller --preset.") from None
-    except (CheckpointError, ValueError) as error:
-        raise UnmaskedError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
+    model = _new_model(recipe, shares)
+    if is_first():
+        say(f"{len(rows):,} rows of {recipe.max_tokens} tokens, {recipe.steps:,} steps, on {_described(device)}")
+    log = pretrain(model, rows, recipe, device, folder / "checkpoint.pt", save_every=200, **PARTS)
+    if not is_first():
+        return None
     results = _measure(model, rows, shares, held_out, recipe, log)
     _write(folder / "log.json", log)
     _write(folder / "results.json", results)
@@ -64,6 +83,11 @@ def run(corpus, preset, folder, minutes=None, resume=False, device=None, say=pri
     for text in SAMPLES:
         say(f"{text}  {fill_in(model, tokenizer, text)}")
     return results
+
+
+def _described(device):
+    number, _ = processes()
+    return device.type if number == 1 else f"{device.type}, {number} processes"
 
 
 def fill_in(model, tokenizer, text, top=3):
