@@ -1,5 +1,6 @@
 """Every check of every lesson: its known mistakes, right solutions, and whatever else a learner may hand in."""
 
+import importlib.util
 import os
 import runpy
 import sys
@@ -28,7 +29,18 @@ MISTAKES = [
 ]
 
 
-SOLUTIONS = {lesson: runpy.run_path(str(VARIANTS_FOLDER / f"{lesson.topic}.py")) for lesson in LESSONS}
+def solutions_of(lesson):
+    """The tables in the folder of variants; to the right solutions comes the one that a passed panel shows."""
+    tables = runpy.run_path(str(VARIANTS_FOLDER / f"{lesson.topic}.py"))
+    module = f"unmasked.other_ways.{lesson.topic}"
+    shown = importlib.import_module(module) if importlib.util.find_spec(module) else None
+    for name in exercises_of(lesson):
+        if hasattr(shown, name):  # if not, test_another_way says so
+            tables["VARIANTS"].setdefault(name, {})["the other way shown"] = getattr(shown, name)
+    return tables
+
+
+SOLUTIONS = {lesson: solutions_of(lesson) for lesson in LESSONS}
 
 
 def labelled(table):
