@@ -12,7 +12,7 @@ class Carried:
     """What became of a learner's answers, by grade_id.
 
     `answers` are now in the new version; `revised` are those of them whose cell is another one there, and `lost` are
-    those whose exercise is gone. `own_cells` is the number of cells that the learner has added, or changed beside their answers.
+    those whose exercise is gone. `own_cells` is the number of cells that the learner has added, or changed otherwise.
     """
 
     answers: tuple[str, ...]
