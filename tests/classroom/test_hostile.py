@@ -68,8 +68,8 @@ REACHES = {
     "connects to a socket in the file system": "s = socket.socket(socket.AF_UNIX)\ns.connect(SOCKET)\nreturn True",
     "connects to an abstract socket": "s = socket.socket(socket.AF_UNIX)\ns.connect(ABSTRACT)\nreturn True",
     "looks at processes": "return [name for name in os.listdir('/proc') if name.isdecimal()]",
-    "looks at the judge's process": "return os.listdir(f'/proc/{PID}') if os.getpid() != PID else None",
-    "signals the judge's process": "os.kill(PID, 0)\nreturn True",
+    "looks at a process outside": "return os.listdir(f'/proc/{PID}')",
+    "signals a process outside": "os.kill(PID, 0)\nreturn True",
     "starts a process": "pid = os.fork()\nif pid == 0:\n    os._exit(0)\nreturn pid",
     "runs a program": "import subprocess\nreturn subprocess.run(['true']).returncode == 0",
     "writes into the class": "open(COURSE + '/nbgrader_config.py', 'a').write('\\n# planted')\nreturn True",
@@ -569,6 +569,9 @@ def places(released, tmp_path_factory):
         listeners[-1].bind(address)
         listeners[-1].listen()
     os.environ["UNMASKED_SECRET"] = "secret"
+    while (bystander := subprocess.Popen(["sleep", "3600"])).pid < 500:  # the low numbers exist in the cage too
+        bystander.kill()
+        bystander.wait()
     yield (
         course,
         listeners,
@@ -583,11 +586,13 @@ def places(released, tmp_path_factory):
             "PORT": listeners[0].getsockname()[1],
             "SOCKET": str(folder / "s"),
             "ABSTRACT": abstract,
-            "PID": os.getpid(),
+            "PID": bystander.pid,
             "OUTSIDE": str(folder / "outside"),
         },
     )
     del os.environ["UNMASKED_SECRET"]
+    bystander.kill()
+    bystander.wait()
     for listener in listeners:
         listener.close()
 
