@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nanobert.masked_lm import MaskedLMHead, build_masked_lm, masked_lm_loss
+from nanobert.masked_lm import FastMaskedLM, MaskedLM, MaskedLMHead, build_masked_lm, masked_lm_loss
 from nanobert.masking import IGNORE
 
 VOCAB, WIDTH, HEADS, LAYERS, PLACES = 97, 24, 3, 2, 19
@@ -105,6 +105,25 @@ def test_logits_at_positions_are_those_of_all_logits(ours, batch):
     positions = torch.tensor([2, 12, 13, 40, 64])
     everywhere = ours(tokens, padding).flatten(0, 1)
     torch.testing.assert_close(ours(tokens, padding, positions), everywhere[positions])
+
+
+@pytest.mark.parametrize("pre_norm", [True, False])
+@pytest.mark.parametrize("positions", [[2, 12, 13, 40, 64], [], [7]])
+def test_the_fast_model_has_the_scores_and_gradients_of_the_one_that_lessons_teach(batch, pre_norm, positions):
+    tokens, padding = batch
+    fast = build_masked_lm(VOCAB, WIDTH, HEADS, LAYERS, PLACES, pre_norm=pre_norm)
+    taught = MaskedLM(fast.embeddings, fast.encoder, fast.head)
+    assert type(fast) is FastMaskedLM
+    for parameter in fast.parameters():
+        torch.nn.init.normal_(parameter, mean=0.1, std=0.3)
+    positions = torch.tensor(positions, dtype=torch.long)
+    results = []
+    for model in (fast, taught):
+        model.zero_grad()
+        logits = model(tokens, padding, positions)
+        logits.logsumexp(-1).square().sum().backward()
+        results.append([logits.detach(), *(parameter.grad.clone() for parameter in model.parameters())])
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-4)
 
 
 def test_the_head_shares_the_embedding():
