@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from unmasked.other_ways.encoder_block import EncoderBlock as WithResidual
+
 
 def norm_step_by_step(x, weight, bias, eps=1e-5):
     centred = x - x.mean(dim=-1, keepdim=True)
@@ -91,27 +93,6 @@ def residual_on_a_copy(x, sublayer, norm, pre_norm):
     return copy if pre_norm else norm(copy)
 
 
-class WithResidual(nn.Module):
-    """Calls the function of exercise 5.3, with sub-layers that carry mask and dropout."""
-
-    def __init__(self, attention, feed_forward, d_model, pre_norm=True, dropout=0.0):
-        super().__init__()
-        self.attention, self.feed_forward = attention, feed_forward
-        self.attention_norm, self.feed_forward_norm = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
-        self.drop_a, self.drop_b = nn.Dropout(dropout), nn.Dropout(dropout)
-        self.first = pre_norm
-
-    def forward(self, x, key_padding_mask=None):
-        def attend(h):
-            return self.drop_a(self.attention(h, key_padding_mask=key_padding_mask))
-
-        def feed(h):
-            return self.drop_b(self.feed_forward(h))
-
-        x = residual_in_one_line(x, attend, self.attention_norm, self.first)
-        return residual_in_one_line(x, feed, self.feed_forward_norm, self.first)
-
-
 class FunctionalDropout(nn.Module):
     def __init__(self, attention, feed_forward, d_model, pre_norm=True, dropout=0.0):
         super().__init__()
@@ -183,21 +164,6 @@ class ConditionalNorm(nn.Module):
         return x
 
 
-class KeepsEveryLayer(nn.Module):
-    """Remembers what each block returned; a Sequential as the list of the blocks."""
-
-    def __init__(self, blocks, norm=None):
-        super().__init__()
-        self.blocks = nn.Sequential(*blocks)
-        self.norm = nn.Identity() if norm is None else norm
-
-    def forward(self, x, key_padding_mask=None):
-        layers = [x]
-        for block in self.blocks:
-            layers.append(block(layers[-1], key_padding_mask))
-        return self.norm(layers[-1])
-
-
 class Recursive(nn.Module):
     def __init__(self, blocks, norm=None):
         super().__init__()
@@ -220,14 +186,6 @@ def parameters_summed(layers, d_model, d_hidden):
     return total
 
 
-def parameters_counted(layers, d_model, d_hidden):
-    block = nn.ModuleList(
-        [*(nn.Linear(d_model, d_model) for _ in range(4)), nn.Linear(d_model, d_hidden), nn.Linear(d_hidden, d_model)]
-        + [nn.LayerNorm(d_model), nn.LayerNorm(d_model)]
-    )
-    return layers * sum(p.numel() for p in block.parameters())
-
-
 VARIANTS = {
     "layer_norm": {
         "step by step": norm_step_by_step,
@@ -246,18 +204,15 @@ VARIANTS = {
         "in place on a copy": residual_on_a_copy,
     },
     "EncoderBlock": {
-        "by residual": WithResidual,
         "functional dropout": FunctionalDropout,
         "two forwards and an own norm": TwoForwards,
     },
     "Encoder": {
         "conditional norm": ConditionalNorm,
-        "keeps every layer": KeepsEveryLayer,
         "recursive": Recursive,
     },
     "encoder_parameters": {
         "summed": parameters_summed,
-        "counted by PyTorch": parameters_counted,
         "formula": lambda layers, d, f: layers * (4 * d**2 + 2 * d * f + 9 * d + f),
     },
 }
@@ -314,8 +269,8 @@ def residual_on_the_result(x, sublayer, norm, pre_norm):
 
 class ResultAsSublayer(WithResidual):
     def forward(self, x, key_padding_mask=None):
-        x = residual_in_one_line(x, self.attention(x, key_padding_mask), self.attention_norm, self.first)
-        return residual_in_one_line(x, self.feed_forward(x), self.feed_forward_norm, self.first)
+        x = residual_in_one_line(x, self.attention(x, key_padding_mask), self.attention_norm, self.pre_norm)
+        return residual_in_one_line(x, self.feed_forward(x), self.feed_forward_norm, self.pre_norm)
 
 
 class LastNormForgotten(FunctionalDropout):

@@ -6,16 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from unmasked.other_ways.masked_language_modelling import choose_positions as choose_with_bernoulli
+
 IGNORE = -100
 
 # --- 7.1 -------------------------------------------------------------------------------------------------------------
-
-
-def choose_with_bernoulli(tokens, special_ids, rate, generator=None):
-    probabilities = torch.full(tokens.shape, rate)
-    for special in special_ids:
-        probabilities[tokens == special] = 0.0
-    return torch.bernoulli(probabilities, generator=generator).bool()
 
 
 def choose_exact_count(tokens, special_ids, rate, generator=None):
@@ -195,12 +190,6 @@ def loss_with_nan_to_num(logits, labels):
 # --- 7.6 -------------------------------------------------------------------------------------------------------------
 
 
-def rate_as_a_minimum(step, steps, peak, warmup):
-    up = (step + 1) / max(warmup, 1)
-    down = (steps - step) / (steps - warmup)
-    return peak * min(up, down, 1.0)
-
-
 def rate_by_interpolation(step, steps, peak, warmup):
     if step >= warmup:
         return peak + (0.0 - peak) * (step - warmup) / (steps - warmup)
@@ -230,15 +219,6 @@ def held_out_by_sums(model, inputs, labels, batch=256):
     return total / count
 
 
-def held_out_one_list(model, inputs, labels, batch=256):
-    model.eval()
-    terms = []
-    for x, y in zip(inputs.split(batch), labels.split(batch)):
-        chosen = y != IGNORE
-        terms += F.cross_entropy(model(x)[chosen], y[chosen], reduction="none").tolist()
-    return sum(terms) / len(terms)
-
-
 def held_out_weighted_means(model, inputs, labels, batch=256):
     model = model.eval()
     weights, means = [], []
@@ -250,7 +230,6 @@ def held_out_weighted_means(model, inputs, labels, batch=256):
 
 VARIANTS = {
     "choose_positions": {
-        "bernoulli": choose_with_bernoulli,
         "exact count in a row": choose_exact_count,
         "multinomial": choose_with_multinomial,
         "exact count in the batch": choose_of_the_whole_batch,
@@ -274,13 +253,11 @@ VARIANTS = {
         "nan_to_num": loss_with_nan_to_num,
     },
     "learning_rate": {
-        "a minimum": rate_as_a_minimum,
         "interpolation": rate_by_interpolation,
         "a tensor": rate_as_a_tensor,
     },
     "held_out_loss": {
         "sums": held_out_by_sums,
-        "one list": held_out_one_list,
         "weighted means": held_out_weighted_means,
     },
 }

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from unmasked.other_ways.multi_head_attention import heads_at_once as at_once_by_einsum
+
 
 def split_by_permute(x, heads):
     batch, tokens, width = x.shape
@@ -54,22 +56,9 @@ def loop_into_a_buffer(query, key, value, heads):
     return result
 
 
-def loop_over_chunks(query, key, value, heads):
-    pieces = zip(*(x.chunk(heads, dim=-1) for x in (query, key, value)))
-    return torch.cat([F.scaled_dot_product_attention(q, k, v) for q, k, v in pieces], dim=-1)
-
-
 def loop_over_split_heads(query, key, value, heads):
     halves = zip(*(split_by_permute(x, heads).unbind(1) for x in (query, key, value)))
     return merge_by_permute(torch.stack([F.scaled_dot_product_attention(*qkv) for qkv in halves], dim=1))
-
-
-def at_once_by_einsum(query, key, value, heads, key_padding_mask=None):
-    query, key, value = (x.unflatten(-1, (heads, -1)) for x in (query, key, value))  # B, T, H, K
-    scores = torch.einsum("bqhk,bshk->bhqs", query, key) / math.sqrt(query.shape[-1])
-    if key_padding_mask is not None:
-        scores = scores.masked_fill(key_padding_mask[:, None, None, :], -1e9)
-    return torch.einsum("bhqs,bshk->bqhk", scores.softmax(dim=-1), value).flatten(2)
 
 
 def at_once_by_hand(query, key, value, heads, key_padding_mask=None):
@@ -161,23 +150,19 @@ VARIANTS = {
     "split_heads": {
         "view and permute": split_by_permute,
         "column by column": split_by_numbers,
-        "chunk and stack": lambda x, heads: torch.stack(x.chunk(heads, dim=-1), dim=1),
         "reshape and einsum": lambda x, heads: torch.einsum("bthk->bhtk", x.reshape(*x.shape[:2], heads, -1)),
     },
     "merge_heads": {
         "permute and contiguous": merge_by_permute,
         "head by head": merge_by_numbers,
-        "cat of unbind": lambda x: torch.cat(x.unbind(1), dim=-1),
         "swapaxes and reshape": lambda x: x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1),
     },
     "heads_in_a_loop": {
         "slices": loop_over_slices,
         "into a buffer": loop_into_a_buffer,
-        "chunks": loop_over_chunks,
         "over the split heads": loop_over_split_heads,
     },
     "heads_at_once": {
-        "einsum": at_once_by_einsum,
         "softmax by hand": at_once_by_hand,
         "heads in the batch": at_once_in_the_batch,
         "float mask": at_once_with_a_float_mask,
@@ -188,10 +173,6 @@ VARIANTS = {
         "one projection": OneProjection,
     },
     "attention_cost": {
-        "closed form": lambda tokens, d_model, heads: (
-            4 * d_model**2 + 4 * d_model,
-            8 * tokens * d_model**2 + 4 * tokens**2 * d_model,
-        ),
         "product by product": cost_product_by_product,
         "from a module": cost_from_a_module,
     },

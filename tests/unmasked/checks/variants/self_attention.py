@@ -40,33 +40,12 @@ def masked_with_where(query, key, key_padding_mask=None):
     return torch.nan_to_num(torch.softmax(scores, dim=-1), nan=0.0)
 
 
-def masked_with_addition(query, key, key_padding_mask=None, dropout=0.0):
-    visible = torch.ones(key.shape[:2]) if key_padding_mask is None else 1.0 - key_padding_mask.float()
-    visible = visible[:, None, :]
-    scores = query @ key.transpose(-2, -1) / key.shape[-1] ** 0.5 - 1e9 * (1 - visible)
-    return scores.softmax(-1) * visible
-
-
 def masked_by_hand(query, key, key_padding_mask=None):
     scores = query @ key.mT / query.shape[-1] ** 0.5
     visible = torch.ones_like(scores) if key_padding_mask is None else (~key_padding_mask).float()[:, None, :]
     highest = (scores - 1e9 * (1 - visible)).amax(-1, keepdim=True)
     powers = ((scores - highest) * visible).exp() * visible
     return powers / powers.sum(-1, keepdim=True).clamp(min=1e-30)
-
-
-class OneProjection(nn.Module):
-    """Registers its three matrices by the fixed names, and multiplies by them all at once."""
-
-    def __init__(self, d_model, scale=None):
-        super().__init__()
-        self.d_model = d_model
-        self.query, self.key, self.value = (nn.Linear(d_model, d_model, bias=False) for _ in range(3))
-
-    def forward(self, x, key_padding_mask=None):
-        together = torch.cat([self.query.weight, self.key.weight, self.value.weight])
-        query, key, value = (x @ together.T).split(self.d_model, dim=-1)
-        return masked_with_where(query, key, key_padding_mask) @ value
 
 
 class WithEinsum(nn.Module):
@@ -102,7 +81,6 @@ class OneSequenceAtATime(nn.Module):
 
 VARIANTS = {
     "similarity_scores": {
-        "einsum": lambda query, key: torch.einsum("bqk,bsk->bqs", query, key),
         "broadcast": lambda query, key: (query.unsqueeze(2) * key.unsqueeze(1)).sum(dim=-1),
         "loops": scores_in_loops,
         "bmm": lambda query, key: torch.bmm(query, key.transpose(1, 2)),
@@ -110,20 +88,16 @@ VARIANTS = {
     "attention_weights": {
         "by the formula": weights_by_formula,
         "loops": weights_in_loops,
-        "scaled query": lambda query, key: nn.Softmax(dim=2)((query / query.shape[-1] ** 0.5) @ key.transpose(-1, -2)),
     },
     "weighted_average": {
         "einsum": lambda weights, value: torch.einsum("bqs,bsk->bqk", weights, value),
-        "broadcast": lambda weights, value: (weights[..., None] * value[:, None]).sum(dim=2),
         "loops": average_in_loops,
     },
     "masked_attention_weights": {
         "where and nan_to_num": masked_with_where,
-        "large negative number": masked_with_addition,
         "softmax by hand": masked_by_hand,
     },
     "SelfAttention": {
-        "one projection": OneProjection,
         "einsum and dropout": WithEinsum,
         "one sequence at a time": OneSequenceAtATime,
     },

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from unmasked.other_ways.stack_at_work import token_loss as loss_with_ignored_labels
+
 # --- 6.1 -------------------------------------------------------------------------------------------------------------
 
 
@@ -60,15 +62,6 @@ def split_at_spaces(text):
 
 
 # --- 6.2 -------------------------------------------------------------------------------------------------------------
-
-
-def align_with_letters(places, slots):
-    """A tag for every letter first."""
-    letters = {}
-    for start, end, slot in slots:
-        letters.update({place: "I-" + slot for place in range(start, end)})
-        letters[start] = "B-" + slot
-    return [letters.get(start, "O") for start, _ in places]
 
 
 def align_by_slots(places, slots):
@@ -141,17 +134,6 @@ def spans_by_edges(tags):
     return spans
 
 
-def spans_growing(tags):
-    spans = []
-    for place, tag in enumerate(tags):
-        prefix, _, slot = tag.partition("-")
-        if prefix == "I" and spans and spans[-1][1] == place and spans[-1][2] == slot:
-            spans[-1] = (spans[-1][0], place + 1, slot)
-        elif prefix != "O":
-            spans.append((place, place + 1, slot))
-    return spans
-
-
 def spans_without_the_last(tags):
     spans, first, slot = [], None, None
     for place, tag in enumerate(tags):
@@ -201,19 +183,6 @@ class ClassifierByHand(nn.Module):
         return torch.einsum("btd,cd->btc", x, self.output.weight) + self.output.bias
 
 
-class ClassifierWithDropout(nn.Module):
-    """More than was asked for: dropout that is off unless asked for, and an initialization of its own."""
-
-    def __init__(self, embeddings, encoder, d_model, tags, dropout=0.0):
-        super().__init__()
-        self.embeddings, self.encoder, self.dropout = embeddings, encoder, nn.Dropout(dropout)
-        self.output = nn.Linear(d_model, tags)
-        nn.init.normal_(self.output.weight, std=0.02)
-
-    def forward(self, tokens, key_padding_mask=None):
-        return self.output(self.dropout(self.encoder(self.embeddings(tokens), key_padding_mask)))
-
-
 class Probabilities(ClassifierStepByStep):
     def forward(self, tokens, key_padding_mask=None):
         return F.softmax(super().forward(tokens, key_padding_mask), dim=2)
@@ -225,10 +194,6 @@ class Unmasked(ClassifierStepByStep):
 
 
 # --- 6.5 -------------------------------------------------------------------------------------------------------------
-
-
-def loss_with_ignored_labels(logits, labels, key_padding_mask):
-    return F.cross_entropy(logits.transpose(1, 2), labels.masked_fill(key_padding_mask, -100))
 
 
 def loss_by_hand(logits, labels, key_padding_mask):
@@ -343,22 +308,18 @@ VARIANTS = {
         "with find": split_with_find,
     },
     "align_labels": {
-        "letters first": align_with_letters,
         "by slots": align_by_slots,
         "overlap": align_with_overlap,
     },
     "spans_of": {
         "a while": spans_with_a_while,
         "edges": spans_by_edges,
-        "growing": spans_growing,
     },
     "TokenClassifier": {
         "step by step": ClassifierStepByStep,
         "by hand": ClassifierByHand,
-        "with dropout": ClassifierWithDropout,
     },
     "token_loss": {
-        "ignored labels": loss_with_ignored_labels,
         "by hand": loss_by_hand,
         "of each": loss_of_each,
         "in loops": loss_in_loops,

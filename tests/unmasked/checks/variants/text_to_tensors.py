@@ -7,6 +7,9 @@ import torch.nn.functional as F
 from tokenizers.models import WordPiece
 from torch.nn.utils.rnn import pad_sequence
 
+from unmasked.other_ways.text_to_tensors import encode as encoded_in_a_loop
+from unmasked.other_ways.text_to_tensors import word_pieces as pieces_by_recursion
+
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -26,23 +29,6 @@ def vocabulary_by_stable_sorting(tokens, size):
     ordered = sorted(set(tokens))
     ordered.sort(key=tokens.count, reverse=True)  # a stable sort: the alphabet stays where counts are equal
     return dict(zip(list(SPECIAL_TOKENS) + ordered, range(size)))
-
-
-def vocabulary_of_most_common(tokens, size):
-    pairs = collections.Counter(sorted(tokens)).most_common(size - 5)
-    return {token: i for i, token in enumerate(list(SPECIAL_TOKENS) + [token for token, _ in pairs])}
-
-
-def pieces_by_recursion(word, vocabulary, mark=""):
-    if word == "":
-        return []
-    if len(word) > 100 and not mark:
-        return ["[UNK]"]
-    for length in range(len(word), 0, -1):
-        if mark + word[:length] in vocabulary:
-            rest = pieces_by_recursion(word[length:], vocabulary, "##")
-            return ["[UNK]"] if "[UNK]" in rest else [mark + word[:length]] + rest
-    return ["[UNK]"]
 
 
 def pieces_by_shrinking(word, vocabulary):
@@ -77,28 +63,12 @@ def pair_in_a_loop(words, counts):
     return best
 
 
-def pair_of_a_long_list(words, counts):
-    pairs = []
-    for word, pieces in words.items():
-        pairs += list(zip(pieces[:-1], pieces[1:])) * counts[word]
-    return list(collections.Counter(pairs).most_common(1)[0][0])
-
-
 def pair_by_sorting(words, counts):
     found = collections.defaultdict(int)
     for word, count in counts.items():
         for left, right in zip(words[word], words[word][1:]):
             found[left, right] += count
     return sorted(found.items(), key=lambda item: item[1])[-1][0]
-
-
-def encoded_in_a_loop(words, vocabulary):
-    ids = [vocabulary["[CLS]"]]
-    for word in words:
-        for piece in pieces_by_shrinking(word, vocabulary):
-            ids.append(vocabulary[piece])
-    ids.append(vocabulary["[SEP]"])
-    return ids
 
 
 def encoded_by_sum(words, vocabulary):
@@ -121,11 +91,6 @@ def padded_into_a_buffer(rows, pad_id=0):
     return tokens, mask
 
 
-def padded_by_library(rows, pad_id=0):
-    tokens = pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=pad_id)
-    return tokens, tokens == pad_id
-
-
 def padded_lists(rows, pad_id=0):
     longest = max(len(row) for row in rows)
     filled = [row + [pad_id] * (longest - len(row)) for row in rows]
@@ -141,30 +106,24 @@ VARIANTS = {
     "build_vocabulary": {
         "a loop": vocabulary_in_a_loop,
         "stable sorting": vocabulary_by_stable_sorting,
-        "most_common of the sorted": vocabulary_of_most_common,
     },
     "word_pieces": {
-        "recursion": pieces_by_recursion,
         "a shrinking candidate": pieces_by_shrinking,
         "Hugging Face": pieces_by_library,
     },
     "most_frequent_pair": {
         "a loop": pair_in_a_loop,
-        "a long list": pair_of_a_long_list,
         "sorting": pair_by_sorting,
     },
     "encode": {
-        "a loop": encoded_in_a_loop,
         "sum": encoded_by_sum,
         "a tuple": encoded_as_tuple,
     },
     "pad_batch": {
         "a buffer": padded_into_a_buffer,
-        "pad_sequence": padded_by_library,
         "lists": padded_lists,
     },
     "embed": {
-        "one-hot product": lambda tokens, table: F.one_hot(tokens, table.shape[0]).float() @ table,
         "index_select": lambda tokens, table: table.index_select(0, tokens.flatten()).view(*tokens.shape, -1),
         "loops": embedded_in_loops,
     },

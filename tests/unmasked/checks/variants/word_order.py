@@ -7,6 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from unmasked.other_ways.word_order import position_angles as angles_by_outer
+from unmasked.other_ways.word_order import rotate as rotate_by_complex_numbers
+from unmasked.other_ways.word_order import sinusoidal_positions as waves_filled_in
+
 
 def error_by_gather(layer, x, order):
     index = order[None, :, None].expand_as(x)
@@ -30,22 +34,12 @@ def error_by_matrix(layer, x, order):
     return float(torch.linalg.vector_norm(difference, ord=math.inf))
 
 
-def error_permuted_back(layer, x, order):
-    back = order.argsort()
-    return (layer(x[:, order])[:, back] - layer(x)).abs().max().item()
-
-
 def angles_in_loops(tokens, width, base=10000):
     table = torch.zeros(tokens, width // 2)
     for place in range(tokens):
         for hand in range(width // 2):
             table[place, hand] = place / base ** (2 * hand / width)
     return table
-
-
-def angles_by_outer(tokens, width, base=10000):
-    speeds = 1.0 / (base ** (torch.arange(0, width, 2).float() / width))
-    return torch.outer(torch.arange(tokens).float(), speeds)
 
 
 def angles_by_exp(tokens, width, base=10000):
@@ -56,14 +50,6 @@ def angles_by_exp(tokens, width, base=10000):
 def angles_by_einsum(tokens, width, base=10000.0):
     i = torch.arange(width // 2, dtype=torch.float32)
     return torch.einsum("t,i->ti", torch.arange(tokens, dtype=torch.float32), base ** (-2 * i / width))
-
-
-def waves_filled_in(tokens, d_model):
-    angles = angles_by_outer(tokens, d_model)
-    result = torch.zeros(tokens, d_model)
-    result[:, 0::2] = torch.sin(angles)
-    result[:, 1::2] = torch.cos(angles)
-    return result
 
 
 def waves_in_loops(tokens, d_model):
@@ -144,11 +130,6 @@ class TokenByToken(nn.Module):
         return self.last(torch.stack(rows))
 
 
-def rotate_by_complex_numbers(x, angles):
-    pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
-    return torch.view_as_real(pairs * torch.exp(1j * angles)).flatten(-2)
-
-
 def rotate_with_rotate_half(x, angles):
     """The form of many libraries: x · cos + (x, its pairs swapped and one sign turned) · sin."""
     both = angles.repeat_interleave(2, dim=-1)
@@ -188,14 +169,6 @@ def attend_head_by_head(query, key, value, heads):
     return torch.cat(results, dim=-1)
 
 
-def attend_with_angles_for_each_head(query, key, value, heads):
-    """Turns before the split, with the angles of one head repeated for all."""
-    angles = angles_by_outer(query.shape[1], query.shape[2] // heads).repeat(1, heads)
-    query, key = (rotate_with_rotate_half(x, angles) for x in (query, key))
-    query, key, value = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
-    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-
-
 def attend_from_other_places(query, key, value, heads):
     """Places from 1: only distances matter."""
     query, key, value = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
@@ -210,16 +183,13 @@ VARIANTS = {
         "all axes named": error_with_all_axes_named,
         "token by token": error_token_by_token,
         "permutation matrix": error_by_matrix,
-        "permuted back": error_permuted_back,
     },
     "position_angles": {
         "loops": angles_in_loops,
-        "outer": angles_by_outer,
         "exp and log": angles_by_exp,
         "einsum": angles_by_einsum,
     },
     "sinusoidal_positions": {
-        "filled in": waves_filled_in,
         "loops": waves_in_loops,
         "complex numbers": waves_by_complex_numbers,
         "shifted sines": waves_shifted,
@@ -230,7 +200,6 @@ VARIANTS = {
         "token by token": TokenByToken,
     },
     "rotate": {
-        "complex numbers": rotate_by_complex_numbers,
         "swapped pairs": rotate_with_rotate_half,
         "column by column": rotate_into_a_copy,
         "matrices": rotate_by_matrices,
@@ -238,7 +207,6 @@ VARIANTS = {
     "rotary_attention": {
         "softmax by hand": attend_by_hand,
         "head by head": attend_head_by_head,
-        "turned before the split, with each head's angles": attend_with_angles_for_each_head,
         "places from 1": attend_from_other_places,
     },
 }
