@@ -65,8 +65,10 @@ def build_optimizers(model, recipe):
     Embeddings, and with them the decoder that shares their weights, are looked up row by row: they stay with AdamW.
     """
     embeddings = set(model.embeddings.parameters())
-    matrices = [weight for weight in model.parameters() if weight.ndim == 2 and weight not in embeddings]
-    others = [weight for weight in model.parameters() if weight not in set(matrices)]
+    # An optimizer's state goes by number: sorted, so that a checkpoint fits parts with layers in any order.
+    weights = [weight for _, weight in sorted(model.named_parameters())]
+    matrices = [weight for weight in weights if weight.ndim == 2 and weight not in embeddings]
+    others = [weight for weight in weights if weight not in set(matrices)]
     muon = Muon([{"params": matrices, "peak": recipe.muon_peak}])
     adamw = torch.optim.AdamW(
         [{"params": others, "peak": recipe.peak}], betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True

@@ -8,6 +8,7 @@ from unmasked.attempt import Foreign
 
 GREEN, RED, GREY = "#1a7f5a", "#c2410c", "#6b7280"
 MOST_CELLS = 8
+_LEFT = "text-align:left;vertical-align:top;padding:2px 14px 2px 0"
 
 
 def verdict(verdict):
@@ -31,12 +32,28 @@ def verdict(verdict):
     return box(colour, f"{escape(verdict.exercise)} · {headline}", "".join(body))
 
 
+def parts(report):
+    """The panel of `carry_on`: for each part of earlier lessons whose it is, and why."""
+    if report.summary:
+        return box(GREY, escape(report.summary))
+    rows = "".join(_part(part) for part in report.parts)
+    head = "".join(f'<th scope="col" style="{_LEFT}">{name}</th>' for name in ("part", "lesson", "whose", ""))
+    table = f'<table style="border-collapse:collapse;margin:4px 0"><tr>{head}</tr>{rows}</table>'
+    return box(GREEN if all(part.mine for part in report.parts) else GREY, escape(report.headline), table)
+
+
 def box(colour, headline, body=""):
     """A panel with a coloured edge."""
     return (
         f'<div style="border-left:4px solid {colour};padding:6px 12px;margin:4px 0;line-height:1.45">'
         f'<div style="color:{colour};font-weight:600">{headline}</div>{body}</div>'
     )
+
+
+def _part(part):
+    mark = f'<span style="color:{GREEN};font-weight:600">✓ yours</span>' if part.mine else part.whose
+    cells = (f"<code>{part.name}</code>", part.lesson, mark, _text(part.why))
+    return "<tr>" + "".join(f'<td style="{_LEFT}">{cell}</td>' for cell in cells) + "</tr>"
 
 
 def _headline(verdict):
