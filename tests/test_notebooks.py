@@ -202,6 +202,12 @@ def test_feedback_names_the_mistake(lesson, courses):
 
 
 @every_lesson
+def test_feedback_gives_no_other_right_answer(lesson, courses):
+    path = courses(lesson) / "feedback" / "solved" / lesson.name / f"{lesson.name}.html"
+    assert "Another way to write it" not in path.read_text(encoding="utf-8")
+
+
+@every_lesson
 def test_marks_are_exported(lesson, courses):
     root = courses(lesson)
     with Gradebook(f"sqlite:///{root / 'gradebook.db'}") as gradebook:
