@@ -39,6 +39,16 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Once:
+    """Describes an iterator over batches, tuples of tensors, all of the same sizes: it can be gone through once.
+
+    Each batch takes the memory of the one before, so that only code that uses it in time sees it.
+    """
+
+    batches: list
+
+
+@dataclass(frozen=True)
 class Foreign:
     """Stands for a value that is not plain data: what it is called, and how it prints."""
 
@@ -295,11 +305,22 @@ def _live(value):
         module = module(*_live(value.args))
         module.load_state_dict(value.state or {}, strict=value.state is not None)
         return module
+    if isinstance(value, Once):
+        return _one_by_one(value.batches)
     if isinstance(value, (list, tuple)):
         return type(value)(_live(item) for item in value)
     if isinstance(value, dict):
         return {key: _live(item) for key, item in value.items()}
     return value
+
+
+def _one_by_one(batches):
+    """The batches that `Once` describes."""
+    place = _live(batches[0])
+    for batch in batches:
+        for tensor, values in zip(place, batch):
+            tensor.copy_(values)
+        yield place
 
 
 def _plain(value):

@@ -1,10 +1,11 @@
 """The engine, on a made-up exercise: double every number."""
 
+import numpy
 import pytest
 import torch
 from torch import nn
 
-from unmasked.attempt import Generator, Part, _namespace
+from unmasked.attempt import Generator, Once, Part, _namespace
 from unmasked.criteria import close, holds, shaped, tensor
 from unmasked.exercise import Exercise, exercise, exercises_of
 from unmasked.lessons import LESSONS
@@ -83,6 +84,50 @@ def test_a_ready_made_function_is_caught_even_inside_a_module():
     assert "ready-made `softmax`" in double(cheat).diagnosis
 
 
+@pytest.mark.parametrize(
+    "wrong, label",
+    [
+        (lambda x: x.softmax(-1), "it is written by hand"),
+        (lambda x: x.mul_(3), "it leaves its arguments as they are"),
+        (lambda x: x @ x, "it runs"),
+    ],
+    ids=["ready-made", "in place", "an error"],
+)
+def test_the_criterion_that_fails_says_what_failed(wrong, label):
+    assert double(wrong).criteria[-1].sentence == label
+
+
+@exercise(points=1, mistakes={})
+def half(attempt):
+    yield holds(attempt(1) == 0.5, "a half of 1", "Not a half.")
+
+
+@pytest.mark.parametrize("kind", [numpy.float32, numpy.float64, numpy.float16])
+def test_a_number_of_numpy_is_a_number(kind):
+    assert half(lambda x: kind(x / 2)).passed
+
+
+class OwnError(ValueError):
+    pass
+
+
+class PlainError(Exception):
+    pass
+
+
+def fails_with(error):
+    def fails(x):
+        raise error
+
+    return fails
+
+
+def test_an_error_of_the_learners_own_says_which_of_pythons_it_is():
+    assert "OwnError (a ValueError): too much." in double(fails_with(OwnError("too much"))).diagnosis
+    assert "PlainError: too much." in double(fails_with(PlainError("too much"))).diagnosis
+    assert "It raised an error. ValueError: too much." in double(fails_with(ValueError("too much"))).diagnosis
+
+
 def test_an_error_message_says_where_in_the_learners_code():
     def fails(x):
         return x @ x
@@ -156,6 +201,19 @@ def test_a_generator_is_made_new_for_each_request():
     draw(lambda generator: torch.rand(3, generator=generator))
     expected = torch.rand(3, generator=torch.Generator().manual_seed(4))
     assert torch.equal(drawn[0], expected) and torch.equal(drawn[1], expected)
+
+
+def test_batches_can_be_gone_through_once_and_each_is_gone_when_the_next_is_asked_for():
+    sums = []
+
+    @exercise(points=1, mistakes={})
+    def add_up(attempt):
+        sums.extend(attempt(Once([(torch.tensor(1), torch.tensor(5)), (torch.tensor(2), torch.tensor(7))])))
+        yield holds(True, "it adds up", "")
+
+    add_up(lambda batches: [int(a + b) for a, b in batches] + list(batches))
+    add_up(lambda batches: [int(a + b) for a, b in list(batches)])
+    assert sums == [6, 9, 9, 9]
 
 
 NOTEBOOK = """

@@ -10,12 +10,12 @@ import time
 import msgpack
 import torch
 
-from unmasked.attempt import Foreign, Generator, Part
+from unmasked.attempt import Foreign, Generator, Once, Part
 
 # Bytes of one message. A check needs a thousandth of a MB; an empty list takes one here, and 64 in the memory.
 LARGEST = 8 * 2**20
 TENSOR, TUPLE = 1, 2
-DESCRIPTIONS = {3: Foreign, 4: Generator, 5: Part}
+DESCRIPTIONS = {3: Foreign, 4: Generator, 5: Part, 6: Once}
 CODES = {kind: code for code, kind in DESCRIPTIONS.items()}
 DTYPES = {
     str(dtype).removeprefix("torch."): dtype

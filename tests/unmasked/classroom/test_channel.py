@@ -9,7 +9,7 @@ import msgpack
 import pytest
 import torch
 
-from unmasked.attempt import Foreign, Generator, Part
+from unmasked.attempt import Foreign, Generator, Once, Part
 from unmasked.classroom import channel
 from unmasked.classroom.channel import ChannelError, Late, pack, receive, send, unpack
 
@@ -52,8 +52,8 @@ def test_a_tensor_keeps_its_strides_so_that_it_is_as_awkward_as_before():
 def test_parameters_and_descriptions_arrive():
     weight = torch.nn.Parameter(torch.randn(2, 2))
     part = Part("Linear", (2, 2), {"weight": weight})
-    arrived = unpack(pack((part, Generator(3), Foreign("a", "b"))))
-    assert arrived[1:] == (Generator(3), Foreign("a", "b"))
+    arrived = unpack(pack((part, Generator(3), Foreign("a", "b"), Once([(1,), (2,)]))))
+    assert arrived[1:] == (Generator(3), Foreign("a", "b"), Once([(1,), (2,)]))
     assert arrived[0].kind == "Linear" and torch.equal(arrived[0].state["weight"], weight)
 
 
