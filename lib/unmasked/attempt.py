@@ -13,6 +13,7 @@ import traceback
 import warnings
 from dataclasses import dataclass, field, replace
 
+import numpy
 import torch
 import torch._dynamo  # the first backward and the first optimizer import it; a time limit must not cut that off
 from torch import nn
@@ -331,6 +332,8 @@ def _plain(value):
         return (tuple if isinstance(value, tuple) else list)(_plain(item) for item in value)
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, numpy.generic) and type(value.item()) in (bool, int, float, str):
+        value = value.item()  # one of NumPy's numbers is a number
     if type(value) is int and abs(value) >= 2**63:
         return Foreign("int", str(value.bit_length()) + " bits")
     if value is None or type(value) in (bool, int, float, str):
@@ -382,7 +385,14 @@ def _describe(error, seconds, extra_bytes):
         return Error("out of memory", f"{extra_bytes / 2**30:g} GB")
     if isinstance(error, (SystemExit, KeyboardInterrupt, GeneratorExit)):
         return Error("exit", type(error).__name__)
-    return Error("raised", f"{type(error).__name__}: {said}"[:600], _line(error))
+    return Error("raised", f"{_kind_of(error)}: {said}"[:600], _line(error))
+
+
+def _kind_of(error):
+    """The name of the class of an error; of one that Python doesn't have, also which of Python's it is."""
+    builtin = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
+    name = type(error).__name__
+    return name if builtin in (type(error), Exception, BaseException) else f"{name} (a {builtin.__name__})"
 
 
 def _said(error):

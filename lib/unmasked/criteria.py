@@ -59,14 +59,14 @@ def shaped(value, *, dtype=torch.float32, what="the result", hint="", finite=Tru
     sentence = f"{what} is a tensor of shape {wanted}"
     capital = what[0].upper() + what[1:]
     if not isinstance(value, torch.Tensor):
-        return Criterion(sentence, False, f"{capital} is {_kind(value)}, where a tensor of shape {wanted} is needed.")
+        return Criterion(sentence, False, f"{capital} is {kind(value)}, where a tensor of shape {wanted} is needed.")
     if value.shape != shape:
         swapped = sorted(value.shape) == sorted(shape)
         hint = hint or ("The sizes are right and their order is not." if swapped else "")
         text = f"{capital} has shape {tuple(value.shape)} instead of {wanted}. {hint}".strip()
         return Criterion(sentence, False, text)
     if value.dtype != dtype:
-        text = f"{capital} holds {value.dtype} numbers; the inputs call for {dtype}."
+        text = f"{capital} holds {value.dtype} numbers; {dtype} is needed."
         return Criterion(sentence, False, text)
     if finite and not value.isfinite().all():
         unfit = "NaN (not a number)" if value.isnan().any() else "infinite numbers"
@@ -78,14 +78,15 @@ def shaped(value, *, dtype=torch.float32, what="the result", hint="", finite=Tru
 def close(received, expected, sentence, otherwise, earns=0, tolerance=1e-4):
     """Every number of `received` is the expected one, up to rounding."""
     if not isinstance(received, torch.Tensor) or received.shape != expected.shape:
-        what = f"of shape {tuple(received.shape)}" if isinstance(received, torch.Tensor) else _kind(received)
+        what = f"of shape {tuple(received.shape)}" if isinstance(received, torch.Tensor) else kind(received)
         wanted = f"{otherwise} The result is {what}; a tensor of shape {tuple(expected.shape)} is needed."
         return Criterion(sentence, False, wanted)
     good = torch.allclose(received, expected, rtol=tolerance, atol=tolerance)
     return Criterion(sentence, good, otherwise, expected, received, earns)
 
 
-def _kind(value):
+def kind(value):
+    """What to call a value that is not what was asked for, in a sentence."""
     if value is None:
         return "None (is a `return` missing?)"
     if isinstance(value, Foreign):

@@ -96,7 +96,7 @@ class Exercise:
         diagnosis = mistake or run.what_is_wrong
         if mistake and run.failure and run.failure.error:
             notes += (explain(run.failure),)  # which line it was stays worth knowing
-        criteria = run.criteria if not run.failure else [*run.criteria, Criterion("it runs", False)]
+        criteria = run.criteria if not run.failure else [*run.criteria, Criterion(_what_failed(run.failure), False)]
         return verdict(points=earned, criteria=tuple(criteria), diagnosis=diagnosis, notes=notes)
 
     def _known_mistake(self, run, seed):
@@ -148,13 +148,22 @@ def _same_error(a, b):
     return a == b if a is None or b is None else (a.kind, a.message) == (b.kind, b.message)
 
 
+def _what_failed(reply):
+    """The sentence of the criterion that a reply without a value breaks."""
+    if reply.ready_made:
+        return "it is written by hand"
+    return "it leaves its arguments as they are" if reply.changed else "it runs"
+
+
 def explain(reply):
     """What is wrong, in a sentence, when a reply tells of an error."""
     error = reply.error
     if reply.ready_made:
         return f"It calls the ready-made `{reply.ready_made[0]}`, which this exercise has you write by hand."
     if reply.changed:
-        return f"It changes its argument {reply.changed[0]} in place: the caller's tensor is not the same afterwards."
+        return (
+            f"It changes its argument {reply.changed[0]} in place: what the caller passed is not the same afterwards."
+        )
     if error.kind == "not attempted":
         return "A part of it is not written yet: it still raises NotImplementedError."
     if error.kind == "out of time":
