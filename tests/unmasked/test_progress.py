@@ -94,6 +94,12 @@ def test_in_the_folder_of_authors_nothing_is_recorded(notebooks):
     assert not (folder / FILE).exists()
 
 
+def test_what_nbgrader_validates_is_not_recorded(notebooks, monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "validate")
+    assert "Lesson 02" not in run(notebooks, RIGHT, PASSING)[1]
+    assert not (notebooks / FILE).exists()
+
+
 @pytest.mark.parametrize("name", ["source", "release", "submitted", "autograded"])
 def test_in_nbgraders_folders_nothing_is_recorded(notebooks, name):
     folder = shutil.copytree(notebooks, notebooks.parent / name / LESSON.name)
