@@ -6,7 +6,6 @@ are put into the new notebook. What was noted down is what a run that was killed
 """
 
 import json
-from pathlib import PurePosixPath
 
 import nbformat
 
@@ -35,9 +34,9 @@ def update(root, say=print):
         return
     old, new = clone.files("HEAD"), clone.files(target)
     half_done = _half_done(clone, old, new)
-    mine = _changed_notebooks(clone, half_done)
+    mine = _changed_notebooks(clone, old.keys() - half_done)
     _require_nothing_in_the_way(clone, old, new, half_done)
-    clash = {path for path in mine if path in old and (old[path] != new.get(path) or path in journal.entries)}
+    clash = {path for path in mine if old[path] != new.get(path) or path in journal.entries}
     _set_aside(clone, clash, journal)
     _go_on(clone, target, clash | _tidy(clone, old, half_done), journal)
     for path in list(journal.entries):
@@ -84,10 +83,10 @@ def _half_done(clone, old, new):
     return {path for path in differing if now.get(path) == new.get(path)}
 
 
-def _changed_notebooks(clone, half_done):
-    """The notebooks that the learner has changed.  Errors: UnmaskedError if they have changed any other file."""
-    changed = clone.changed() - half_done
-    notebooks = {path for path in changed if PurePosixPath(path).match(f"{FOLDER}/*.ipynb")}
+def _changed_notebooks(clone, paths):
+    """The notebooks among these that the learner has changed.  Errors: UnmaskedError if another file is changed."""
+    changed = clone.changed() & paths
+    notebooks = {path for path in changed if path.rpartition("/")[0] == FOLDER and path.endswith(".ipynb")}
     if others := sorted(changed - notebooks):
         raise UnmaskedError(
             f"You have changed {', '.join(others)}. Copy what you want to keep to another folder, run "

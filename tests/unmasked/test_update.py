@@ -140,6 +140,7 @@ def test_progress_and_files_of_the_learners_own_stay(world):
     own = {"notebooks/progress.jsonl": b"{}", "notebooks/mine.ipynb": b"mine", "notes.txt": b"notes"}
     for path, content in own.items():
         (world.mine / path).write_bytes(content)
+    git(world.mine, "add", "notes.txt")
     world.goes_on()
     world.update()
     assert own.items() <= world.state().items()
