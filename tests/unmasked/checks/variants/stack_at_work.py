@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -48,6 +49,10 @@ def split_with_find(text):
     return places
 
 
+def split_with_numpy(text):
+    return [tuple(np.array(match.span())) for match in re.finditer(r"[a-z']+|[0-9]+|\S", text)]
+
+
 def find_from_the_start(text):
     return [(text.index(w), text.index(w) + len(w)) for w in re.findall(r"[a-z']+|[0-9]+|[^\s]", text)]
 
@@ -82,6 +87,16 @@ def align_with_overlap(places, slots):
                 tag = ("B-" if first <= start else "I-") + slot
         tags.append(tag)
     return tuple(tags)
+
+
+def begins_after_o(places, slots):
+    """As most people write it first: B- where the tag before is O."""
+    tags = ["O"] * len(places)
+    for start, end, slot in slots:
+        for i, (a, b) in enumerate(places):
+            if a >= start and b <= end:
+                tags[i] = "B-" + slot if i == 0 or tags[i - 1] == "O" else "I-" + slot
+    return tags
 
 
 def overwriting_loop(places, slots):
@@ -134,6 +149,18 @@ def spans_by_edges(tags):
     return spans
 
 
+def spans_by_slot(tags):
+    return sorted(spans_with_a_while(tags), key=lambda span: span[2])
+
+
+def spans_of_numpy(tags):
+    return [(np.int64(first), np.int64(end), slot) for first, end, slot in spans_by_edges(tags)]
+
+
+def lengths_of_spans(tags):
+    return [(first, end - first, slot) for first, end, slot in spans_by_edges(tags)]
+
+
 def spans_without_the_last(tags):
     spans, first, slot = [], None, None
     for place, tag in enumerate(tags):
@@ -183,6 +210,15 @@ class ClassifierByHand(nn.Module):
         return torch.einsum("btd,cd->btc", x, self.output.weight) + self.output.bias
 
 
+class WithDropout(ClassifierStepByStep):
+    def __init__(self, embeddings, encoder, d_model, tags):
+        super().__init__(embeddings, encoder, d_model, tags)
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, tokens, key_padding_mask=None):
+        return self.output(self.dropout(self.encoder(self.embeddings(tokens), key_padding_mask)))
+
+
 class Probabilities(ClassifierStepByStep):
     def forward(self, tokens, key_padding_mask=None):
         return F.softmax(super().forward(tokens, key_padding_mask), dim=2)
@@ -217,6 +253,10 @@ def loss_in_loops(logits, labels, key_padding_mask):
     return sum(terms) / len(terms)
 
 
+def scores_set_to_zero(logits, labels, key_padding_mask):
+    return F.cross_entropy(logits.masked_fill(key_padding_mask[..., None], 0).mT, labels)
+
+
 def zeroed_but_divided_by_all(logits, labels, key_padding_mask):
     terms = F.cross_entropy(logits.mT, labels, reduction="none")
     return (terms * ~key_padding_mask).mean()
@@ -238,19 +278,19 @@ def train_in_another_order(model, batches, learning_rate):
     return losses
 
 
-def train_with_tensors(model, batches, learning_rate):
-    """Returns tensors; sets the model to training in every step; passes the mask by name."""
+def train_by_name(model, batches, learning_rate):
+    """Sets the model to training in every step; passes the mask by name; counts the batches."""
     optimizer = torch.optim.AdamW(params=model.parameters(), lr=learning_rate)
-    losses = []
-    for batch in batches:
+    losses = {}
+    for number, batch in enumerate(batches):
         model.train()
         model.zero_grad()
         logits = model(batch[0], key_padding_mask=batch[2])
         loss = F.cross_entropy(logits[~batch[2]], batch[1][~batch[2]])
         loss.backward()
         optimizer.step()
-        losses += [loss.detach()]
-    return losses
+        losses[number] = loss.detach().numpy()[()]
+    return list(losses.values())
 
 
 def train_with_gradients(model, batches, learning_rate):
@@ -264,6 +304,82 @@ def train_with_gradients(model, batches, learning_rate):
             parameter.grad = gradient
         optimizer.step()
         losses.append(loss.item())
+    return losses
+
+
+def one_step(model, optimizer, batch):
+    tokens, labels, mask = batch
+    optimizer.zero_grad()
+    loss = loss_by_hand(model(tokens, mask), labels, mask)
+    loss.backward()
+    return loss
+
+
+def train_by_index(model, batches, learning_rate):
+    optimizer, losses = torch.optim.AdamW(model.parameters(), lr=learning_rate), []
+    model.train()
+    for i in range(len(batches)):
+        tokens, labels, mask = batches[i]
+        losses.append(one_step(model, optimizer, (tokens, labels, mask)).item())
+        optimizer.step()
+    return losses
+
+
+def train_and_count(model, batches, learning_rate):
+    count = len(list(batches))
+    losses = []
+    for number, batch in enumerate(batches):
+        print(f"{number} of {count}")
+        losses.append(one_step(model, torch.optim.AdamW(model.parameters(), lr=learning_rate), batch).item())
+    return losses
+
+
+def train_on_a_list(model, batches, learning_rate):
+    batches = list(batches)
+    optimizer, losses = torch.optim.AdamW(model.parameters(), lr=learning_rate), [0.0] * len(batches)
+    model.train()
+    for i in range(len(batches)):
+        losses[i] = one_step(model, optimizer, batches[i]).item()
+        optimizer.step()
+    return losses
+
+
+def train_with_tensors(model, batches, learning_rate):
+    optimizer, losses = torch.optim.AdamW(model.parameters(), lr=learning_rate), []
+    model.train()
+    for batch in batches:
+        losses.append(one_step(model, optimizer, batch))
+        optimizer.step()
+    return losses
+
+
+def train_with_adam(model, batches, learning_rate):
+    optimizer, losses = torch.optim.Adam(model.parameters(), lr=learning_rate), []
+    model.train()
+    for batch in batches:
+        losses.append(one_step(model, optimizer, batch).item())
+        optimizer.step()
+    return losses
+
+
+def train_and_look_again(model, batches, learning_rate):
+    optimizer, losses = torch.optim.AdamW(model.parameters(), lr=learning_rate), []
+    model.train()
+    for tokens, labels, mask in batches:
+        one_step(model, optimizer, (tokens, labels, mask))
+        optimizer.step()
+        with torch.no_grad():
+            losses.append(float(loss_by_hand(model(tokens, mask), labels, mask)))
+    return losses
+
+
+def train_and_clip(model, batches, learning_rate):
+    optimizer, losses = torch.optim.AdamW(model.parameters(), lr=learning_rate), []
+    model.train()
+    for batch in batches:
+        losses.append(one_step(model, optimizer, batch).item())
+        torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1)
+        optimizer.step()
     return losses
 
 
@@ -306,6 +422,7 @@ VARIANTS = {
         "as lists": split_as_lists,
         "letter by letter": split_letter_by_letter,
         "with find": split_with_find,
+        "numbers of numpy": split_with_numpy,
     },
     "align_labels": {
         "by slots": align_by_slots,
@@ -314,10 +431,13 @@ VARIANTS = {
     "spans_of": {
         "a while": spans_with_a_while,
         "edges": spans_by_edges,
+        "in another order": spans_by_slot,
+        "numbers of numpy": spans_of_numpy,
     },
     "TokenClassifier": {
         "step by step": ClassifierStepByStep,
         "by hand": ClassifierByHand,
+        "dropout": WithDropout,
     },
     "token_loss": {
         "by hand": loss_by_hand,
@@ -326,7 +446,7 @@ VARIANTS = {
     },
     "train": {
         "another order": train_in_another_order,
-        "tensors": train_with_tensors,
+        "by name": train_by_name,
         "with gradients": train_with_gradients,
     },
 }
@@ -340,18 +460,28 @@ REWRITTEN_MISTAKES = {
     "align_labels": {
         "Only the last slot": overwriting_loop,
         "side by side become one": begins_after_another_tag,
+        "begins with I-": begins_after_o,
     },
     "spans_of": {
         "to the end of the command is lost": spans_without_the_last,
         "without a B-": spans_of_b_only,
+        "length of a span": lengths_of_spans,
     },
     "TokenClassifier": {"return probabilities": Probabilities, "hand `key_padding_mask` on": Unmasked},
     "token_loss": {
         "divide by the number of all": zeroed_but_divided_by_all,
+        "a loss of log C each": scores_set_to_zero,
         "Padding counts too": lambda logits, labels, mask: F.cross_entropy(logits.mT, labels),
     },
     "train": {
         "add up": train_and_add_up,
+        "has no length": train_by_index,
+        "gets no batches": train_and_count,
+        "collect all batches": train_on_a_list,
+        "plain numbers are asked for": train_with_tensors,
+        "weights decay": train_with_adam,
+        "after its step": train_and_look_again,
+        "clip the gradients": train_and_clip,
         "Dropout is off": train_without_dropout,
         "does not change": train_without_step,
     },
