@@ -44,11 +44,13 @@ BUILT_IN = {
     "checkpoint": 6,
     "distributed": 6,
     "training": 6,
+    "tagging": 6,
     "masking": 7,
     "masked_lm": 7,
     "schedule": 7,
     "unigram": 7,
     "evaluation": 7,
+    "fine_tuning": 8,
     "bert": 9,
     "bigram": 7,
 }

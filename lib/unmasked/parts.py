@@ -39,3 +39,30 @@ class Tagger(nn.Module):
 
     def forward(self, tokens, key_padding_mask=None):
         return self.scores(self.drop(self.block(self.embedding(tokens), key_padding_mask)))
+
+
+class Largest(nn.Module):
+    """One vector for a text: the largest number of each column, padding aside.  (B, T, D), (B, T) -> (B, D)"""
+
+    def forward(self, x, key_padding_mask=None):
+        return (x if key_padding_mask is None else x.masked_fill(key_padding_mask[..., None], -1e4)).amax(1)
+
+
+class Dropping(Block):
+    """A block with dropout before and after.  x (B, T, D), key_padding_mask (B, T) -> (B, T, D)"""
+
+    def forward(self, x, key_padding_mask=None):
+        x = nn.functional.dropout(x, 0.5, self.training)
+        return nn.functional.dropout(super().forward(x, key_padding_mask), 0.5, self.training)
+
+
+class Layered(nn.Module):
+    """What a model in the course consists of: embeddings, an encoder with blocks and a last norm, an output."""
+
+    def __init__(self, vocab_size, d_model, layers, classes):
+        super().__init__()
+        self.embeddings = nn.Embedding(vocab_size, d_model)
+        self.encoder = nn.Module()
+        self.encoder.blocks = nn.ModuleList([Block(d_model, 2, 2 * d_model) for _ in range(layers)])
+        self.encoder.norm = nn.LayerNorm(d_model)
+        self.output = nn.Linear(d_model, classes)
