@@ -146,7 +146,7 @@ class _Notebook:
             raise FallsBack(f"Its cell is not in {self.file}.")
         reply = self.run.replies[name]
         if reply is None:
-            raise FallsBack(f"The cell in {self.file} holds the course's own solution.")
+            raise FallsBack("Its cell holds the course's own solution.")
         if reply.error:
             raise FallsBack(f"Its cell fails. {explain(reply)}")
         if name not in self.run.namespace:

@@ -37,7 +37,7 @@ def parts(report):
     if report.summary:
         return box(GREY, escape(report.summary))
     rows = "".join(_part(part) for part in report.parts)
-    head = "".join(f'<th scope="col" style="{_LEFT}">{name}</th>' for name in ("part", "lesson", "whose", ""))
+    head = "".join(f'<th scope="col" style="{_LEFT}">{name}</th>' for name in ("part", "lesson", "whose", "why"))
     table = f'<table style="border-collapse:collapse;margin:4px 0"><tr>{head}</tr>{rows}</table>'
     return box(GREEN if all(part.mine for part in report.parts) else GREY, escape(report.headline), table)
 
@@ -51,8 +51,9 @@ def box(colour, headline, body=""):
 
 
 def _part(part):
-    mark = f'<span style="color:{GREEN};font-weight:600">✓ yours</span>' if part.mine else part.whose
-    cells = (f"<code>{part.name}</code>", part.lesson, mark, _text(part.why))
+    colour, mark = (GREEN, "✓ ") if part.mine else (GREY, "")
+    whose = f'<span style="color:{colour};font-weight:600;white-space:nowrap">{mark}{part.whose}</span>'
+    cells = (f"<code>{part.name}</code>", part.lesson, whose, _text(part.why))
     return "<tr>" + "".join(f'<td style="{_LEFT}">{cell}</td>' for cell in cells) + "</tr>"
 
 
