@@ -76,18 +76,24 @@ def main():
 
 
 def flops(recipe):
-    """Floating-point operations of a training step: all products of matrices, of which the last layer's net, the head
-    and the vocabulary see the chosen positions only. A multiplication and an addition each count; backward takes twice
-    as many as forward.
-    """
-    places, width, hidden = recipe.batch * recipe.max_tokens, recipe.d_model, recipe.d_hidden
-    chosen, square = recipe.mask_rate * places, width**2
-    attention = recipe.layers * places * (4 * square + 2 * recipe.max_tokens * width)
-    nets = ((recipe.layers - 1) * places + chosen) * 2 * width * hidden
-    head = chosen * (square + width * recipe.vocab_size)
+    """Floating-point operations of a training step: those of the model, and those of Muon."""
+    width, hidden = recipe.d_model, recipe.d_hidden
     least = min(width, hidden)
-    muon = (4 * recipe.layers + 1) * 3 * width**3 + 2 * recipe.layers * (2 * least * width * hidden + least**3)
-    return 2 * (3 * (attention + nets + head) + MUON_STEPS * muon)
+    square, oblong = 3 * width**3, 2 * least * width * hidden + least**3
+    muon = (4 * recipe.layers + 1) * square + 2 * recipe.layers * oblong
+    return model_flops(recipe) + 2 * MUON_STEPS * muon
+
+
+def model_flops(recipe):
+    """Of forward and backward: all products of matrices, of which the last layer's net and the head need the chosen
+    positions only. A multiplication and an addition each count; backward takes twice as many as forward.
+    """
+    places, width = recipe.batch * recipe.max_tokens, recipe.d_model
+    chosen = recipe.mask_rate * places
+    attention = recipe.layers * places * (4 * width**2 + 2 * recipe.max_tokens * width)
+    nets = ((recipe.layers - 1) * places + chosen) * 2 * width * recipe.d_hidden
+    head = chosen * (width**2 + width * recipe.vocab_size)
+    return 6 * (attention + nets + head)
 
 
 def memory(recipe):

