@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Warm-up
 #
-# Before the first attention score: the tools. How these lessons work, and the five moves with tensors that all of them
-# are made of.
+# Before the first attention score: the tools. How these lessons work, and the moves with tensors that all of them are
+# made of.
 #
-# **At the end you will have built** five small functions: one that broadcasts, a softmax that doesn't overflow, a mean
-# that skips padding, many matrix products in one, and the choice of a device. It takes 35 minutes.
+# **At the end you will have built** four small functions: one that broadcasts, a softmax that doesn't overflow, a mean
+# that skips padding, and many matrix products in one. It takes about 30 minutes.
 #
 # Run a cell with Shift+Enter. Where a cell says `# YOUR CODE HERE`, write your code in the place of
 # `raise NotImplementedError()`. The cell below it checks your work at once, as often as you like.
@@ -48,7 +48,7 @@ print(tuple(x.mean(-1).shape), "or, with keepdim=True,", tuple(x.mean(-1, keepdi
 widgets.shape_explorer()
 
 # %% [markdown]
-# ### Exercise 0.1 · Center (about 5 min)
+# ### Exercise 0.1 · Center (about 4 min)
 #
 # Subtract from every token the mean of *its own* numbers: (B, T, D) → (B, T, D).
 #
@@ -78,17 +78,8 @@ checks.center(lambda x: x - x.mean())
 # Stuck? **Hints** are folded under each exercise, from a nudge to nearly the solution. Nothing is lost by using them,
 # and no later lesson needs your answers to this one.
 #
-# Why does that check use sizes that all differ? Because in a square, a lost axis goes unnoticed:
-
-# %%
-square = torch.tensor([[1.0, 1.0, 1.0], [5.0, 5.0, 5.0], [9.0, 9.0, 9.0]])  # three tokens, three numbers each
-print("without keepdim, and without an error:\n", square - square.mean(-1))
-with once_done("exercise 0.1"):
-    print("yours:\n", center(square[None])[0])
-
-# %% [markdown]
-# The means have shape (3) and were lined up with the *columns*. No error, and wrong numbers: print shapes, and test
-# with sizes that differ.
+# All sizes in that check differ, because in a square a lost axis goes unnoticed: for (3, 3), `x - x.mean(-1)` lines the
+# means up with the *columns*, without an error. So print shapes, and test with sizes that differ.
 #
 # ## A softmax that doesn't overflow
 #
@@ -104,7 +95,7 @@ print("e^s:    ", scores.exp())
 print("weights:", scores.exp() / scores.exp().sum())  # inf / inf is NaN, not a number
 
 # %% [markdown]
-# ### Exercise 0.2 · Stable softmax (about 7 min)
+# ### Exercise 0.2 · Stable softmax (about 8 min)
 #
 # Multiply the fraction above and below by $e^{-c}$: nothing changes, whatever $c$ is.
 #
@@ -142,8 +133,9 @@ with once_done("exercise 0.2"):
 # ## A mean that skips padding
 #
 # Sentences differ in length, and a tensor is rectangular: shorter ones are filled up with *padding*. What stands there
-# must never count. A mask says where it is. In this course it is always called `key_padding_mask`, and it is **True
-# where a token is padding**. Here that is the end of sequence 1; but padding may stand anywhere, so go by the mask.
+# must never count, whatever it is, even inf. A mask says where it is. In this course it is always called
+# `key_padding_mask`, and it is **True where a token is padding**. Here that is the end of sequence 1; but padding may
+# stand anywhere, so go by the mask.
 #
 # Three tools, each of which returns a new tensor: `~mask` inverts a mask, `x.masked_fill(mask, 0.0)` puts 0 where it is
 # True, and `x[..., None]` has one more axis at the end, of size 1.
@@ -212,8 +204,8 @@ checks.batched_products(batched_products)
 
 # %% tags=["varies"]
 with once_done("exercise 0.4"):
-    factor = pictures.race(batched_products)
-    print(f"64 sequences and 8 matrices, on this CPU: a loop takes {factor:.1f} times as long as yours")
+    loop, yours = pictures.race(batched_products)
+    print(f"64 sequences and 8 matrices, on this CPU: {loop:.2f} ms in a loop, {yours:.2f} ms in yours")
 
 # %% [markdown]
 # A transformer's work is nearly all such products (lesson 03 counts them). So the course has few loops, and it matters
@@ -222,72 +214,44 @@ with once_done("exercise 0.4"):
 # ## The device
 #
 # A tensor lives on a *device*, and is computed there: `cpu`, `cuda` (NVIDIA GPUs) or `mps` (Apple's). Operations need all
-# their tensors on the same one; `x.to(device)` copies `x` there.
-
-# %% [markdown]
-# ### Exercise 0.5 · Choose a device (about 2 min)
-#
-# Return the name of the best one: `"cuda"` if there is CUDA, else `"mps"` if there is MPS, else `"cpu"`. Two bools tell
-# you what there is.
-#
-# <details><summary>Hint 1</summary>Ask for the best first. What remains when both answers are no?</details>
-# <details><summary>Hint 2 (nearly the solution)</summary>An <code>if</code> for CUDA that returns its name, another for MPS, and a <code>return</code> for the CPU after both.</details>
-
-# %% exercise="choose_device"
-def choose_device(has_cuda, has_mps):
-    """The name of the best device there is.  bool, bool -> str"""
-    ### BEGIN SOLUTION
-    if has_cuda:
-        return "cuda"
-    return "mps" if has_mps else "cpu"
-    ### END SOLUTION
-
-
-# %% check="choose_device"
-checks.choose_device(choose_device)
-
-# %% [markdown]
-# What has *this* computer? PyTorch knows:
+# their tensors on the same one; `x.to(device)` copies `x` there. Which is the best that *this* computer has?
 
 # %% tags=["varies"]
-there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-for name, is_there in there.items():
-    print(f"{name:4}", "yes" if is_there else "no")
-with once_done("exercise 0.5"):
-    device = torch.device(choose_device(there["cuda"], there["mps"]))
-    print("chosen:", device, torch.cuda.get_device_name() if device.type == "cuda" else "")
+def best_device():
+    """An NVIDIA GPU, else an Apple GPU, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+device = best_device()
+print("chosen:", device)
 
 # %% [markdown]
-# Now the same product on each of them: how long it takes, and how far its numbers are from those computed with more
-# digits. (The CPU alone will do for this course.)
+# The same product there and on the CPU, in 32 bits, as always, and on the CPU in 64: how long does it take, and how far
+# is it from the result in 64 bits? (The CPU alone will do for this course.)
 
 # %% tags=["varies"]
-tokens, matrices = torch.randn(16, 256, 512), torch.randn(8, 512, 64)
 with once_done("exercise 0.4"):
-    exact, milliseconds = batched_products(tokens.double(), matrices.double()), {}  # in 64 bits, about 16 digits
-    for name in (name for name in there if there[name]):
-        on_device = tokens.to(name), matrices.to(name)
-        error = (batched_products(*on_device).cpu() - exact).abs().max()
-        milliseconds[name] = pictures.times_of(batched_products, *on_device)
-        print(f"{name:4} differs from the 64-bit result by at most {error:.0e}, where numbers go up to {exact.max():.0f}")
-    pictures.devices(milliseconds)
+    x, matrices = torch.randn(16, 256, 512), torch.randn(8, 512, 64)
+    exact = batched_products(x.double(), matrices.double())
+    for place, kind in dict.fromkeys([("cpu", torch.float64), ("cpu", torch.float32), (device.type, torch.float32)]):
+        inputs = x.to(place, kind), matrices.to(place, kind)
+        error = (batched_products(*inputs).cpu() - exact).abs().max()
+        milliseconds = pictures.times_of(batched_products, *inputs)
+        print(f"{place:4} {kind}: {milliseconds:5.1f} ms, off by at most {error:.0e}")
 
 # %% [markdown]
-# No device is right to the last digit, and two rarely agree: each rounds after every addition, and they add in different
-# orders. That needs no second device. Add the same three numbers from the left, and from the right:
+# Every addition is rounded, in 32 bits to about seven digits, and devices add in different orders. So the last digits
+# of two results may differ, though both are right:
 
 # %%
 a, b, c = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
 left, right = (a + b) + c, a + (b + c)
 print(left.item(), right.item(), "equal:", (left == right).item(), "up to rounding:", torch.allclose(left, right))
-big, one = torch.tensor(1e8), torch.tensor(1.0)
-print("in 32 bits:", ((big + one) - big).item(), "but", ((big - big) + one).item())
 
 # %% [markdown]
-# So results are compared with a tolerance, here and in every check: `torch.allclose`, never `==`.
-#
-# The last line shows where that ends. 32 bits hold about seven digits: added to $10^8$, the 1 is lost for good, and no
-# tolerance mends a 0 that should be a 1. So add small numbers before large ones, or in 64 bits.
+# That is why computed numbers are compared with a tolerance, `torch.allclose`, here and in the checks.
 #
 # ## Explain it
 #
@@ -314,17 +278,15 @@ print("in 32 bits:", ((big + one) - big).item(), "but", ((big - big) + one).item
 # ### END SOLUTION
 
 # %% [markdown] explain="why_tolerance"
-# **3.** The same product on a CPU and on a GPU differs in the seventh digit. Is one of them wrong? How would you test
-# whether a device computes correctly?
+# **3.** The same product on a CPU and on a GPU differs in the seventh digit. Is one of them wrong?
 #
 # ### BEGIN SOLUTION
 # Neither is wrong. A 32-bit number has about seven digits, every addition is rounded to them, and the devices add in
-# different orders. Compare with a tolerance a little above the rounding (torch.allclose), best with a result computed
-# in 64 bits: a wrong result is off by far more than rounding.
+# different orders. A wrong result is off by far more: compare with a tolerance.
 # ### END SOLUTION
 
 # %% [markdown]
 # ## What you have built
 #
-# Broadcasting along the right axis, a softmax that survives any score, a mean that skips padding, many products at
-# once, and a device to run them on. In the next lesson, text becomes tensors.
+# Broadcasting along the right axis, a softmax that survives any score, a mean that skips padding, and many products at
+# once; and you know on which device your computer runs them. In the next lesson, text becomes tensors.

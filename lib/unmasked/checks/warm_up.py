@@ -5,7 +5,6 @@ import math
 import numpy
 import torch
 
-from unmasked.attempt import Foreign
 from unmasked.criteria import close, holds, shaped, tensor
 from unmasked.exercise import exercise
 
@@ -143,6 +142,14 @@ def _sums(weights):
         "You subtract the smallest score; subtract the largest, so that no exponent is above 0.": (
             _lowered_by(lambda s: s.amin(-1, keepdim=True))
         ),
+        "You subtract a fixed number, which only moves the overflow to higher scores: subtract the largest score of "
+        "each row.": _lowered_by(lambda s: 80.0),
+        "You subtract a fixed number, which only moves the overflow a little: subtract the largest score of a row.": (
+            _lowered_by(lambda s: 20.0)
+        ),
+        "64 bits move the overflow to scores above 709, no further: subtract the largest score of each row.": (
+            lambda s: (s.double().exp() / s.double().exp().sum(-1, keepdim=True)).float()
+        ),
         "You subtract the places of the largest scores, `[1]` of what `max` gives; the scores are its `.values`.": (
             _lowered_by(lambda s: s.max(-1, keepdim=True)[1])
         ),
@@ -216,7 +223,13 @@ def stable_softmax(attempt):
         "The weights of each row sum to 1, but they are not exp(score) divided by the sum of exp(scores).",
         earns=1,
     )
-    # Just enough to overflow: who subtracts the place of the largest score, 4 here, gets through, and is told below.
+    many = torch.linspace(0, 1, 200)  # the largest is at place 199: e^-199 is 0 in 32 bits
+    yield close(
+        attempt(many),
+        many.softmax(-1),
+        "a row of 200 scores gets its weights too",
+        "A row of 200 small scores gets wrong weights: does what you subtract grow with the length of the row?",
+    )
     rising = torch.tensor([[[85.0, 86.0, 87.0, 88.0, 91.0]]])
     yield close(
         attempt(rising),
@@ -225,13 +238,13 @@ def stable_softmax(attempt):
         "Scores just above 88 give wrong weights: an exponential overflows to inf. "
         "Bring the largest score of each row to 0 first.",
     )
-    for high, sentence in ((1000.0, "nor do scores around 1000"), (-1000.0, "nor scores around −1000")):
+    for high in (160, 500, 1000, -1000):
         yield close(
             attempt(scores + high),
             scores.softmax(-1),
-            sentence,
-            f"Around {high:g} the weights are wrong: an exponential overflows to inf or shrinks to 0. "
-            "Bring the largest score of each row to 0 first.",
+            f"nor do scores around {high}".replace("-", "−"),
+            f"Around {high} the weights are wrong: an exponential overflows to inf or shrinks to 0. "
+            "Bring the largest score of each row to 0 first; a fixed number can't do that for every row.",
         )
     yield from _far_apart(attempt, scores)
     yield close(
@@ -264,8 +277,12 @@ def _far_apart(attempt, scores):
 # --- 0.3 masked_mean -------------------------------------------------------------------------------------------------
 
 
+def _filled(x, padding):
+    return x.masked_fill(padding[..., None], 0.0)
+
+
 def _sum(x, padding):
-    return x.masked_fill(padding[..., None], 0.0).sum(1)
+    return _filled(x, padding).sum(1)
 
 
 def _count(padding):
@@ -288,8 +305,18 @@ def _mean_in_loops(x, padding):
 @exercise(
     points=2,
     mistakes={
-        "A sequence of nothing but padding gets NaN, 0 divided by 0; count at least one: `clamp(min=1)`.": (
-            lambda x, mask: _sum(x, mask) / _count(mask)
+        "A sequence of nothing but padding gets NaN, from 0 / 0; it must get 0: let no count be below 1, "
+        "`clamp(min=1)`, or turn NaN into 0, `nan_to_num()`.": lambda x, mask: _sum(x, mask) / _count(mask),
+        "You multiply the padding by 0, and 0 times inf is NaN: what stands there must never count, so fill it with 0, "
+        "`masked_fill`.": lambda x, mask: (x * ~mask[..., None]).sum(1) / _count(mask).clamp(min=1),
+        "You count the numbers that are not 0; a number of a token may be 0. The mask says which tokens count.": (
+            lambda x, mask: _sum(x, mask) / _filled(x, mask).ne(0).sum(1).clamp(min=1)
+        ),
+        "You count the tokens that are not all 0; such a token counts as well. The mask says which do.": (
+            lambda x, mask: _sum(x, mask) / _filled(x, mask).ne(0).any(-1).sum(1, keepdim=True).clamp(min=1)
+        ),
+        "`squeeze()` drops every axis of size 1, also that of a batch of one; name the axis that it should drop.": (
+            lambda x, mask: _masked_mean(x, mask).squeeze()
         ),
         "Your mask is inverted: True marks padding, which must not count.": lambda x, mask: _masked_mean(x, ~mask),
         "You divide by the number of all places; divide by the number of those that count.": (
@@ -358,6 +385,14 @@ def masked_mean(attempt):
         "The mean must be, for each sequence, the sum of the tokens that count, divided by their number.",
         earns=1,
     )
+    silent = x.clone()
+    silent[0, 2], silent[0, 3, 1] = 0, 0  # a token of zeros that counts, and one with a 0 in it
+    yield close(
+        attempt(silent, mask),
+        _mean_in_loops(silent, mask),
+        "a 0 counts like any other number, and a token of zeros like any other token",
+        "Where numbers are 0 the means are wrong: a token counts whatever it holds, unless the mask hides it.",
+    )
     loud = torch.where(mask[..., None], 1000.0, x)
     yield close(
         attempt(loud, mask),
@@ -372,12 +407,24 @@ def masked_mean(attempt):
         "without padding it is the ordinary mean",
         "Where nothing is padding, the result must be the ordinary mean over the tokens.",
     )
-    mask = torch.stack([torch.ones(N, dtype=torch.bool), mask[1]])
+    nothing_left = torch.stack([torch.ones(N, dtype=torch.bool), mask[1]])
     yield close(
-        attempt(x, mask),
-        _mean_in_loops(x, mask),
+        attempt(x, nothing_left),
+        _mean_in_loops(x, nothing_left),
         "a sequence of nothing but padding gets 0, not NaN",
         "A sequence of nothing but padding must get zeros.",
+    )
+    yield close(
+        attempt(x[:1], mask[:1]),
+        _mean_in_loops(x[:1], mask[:1]),
+        "a batch of one stays a batch",
+        "For a batch of one the result must have shape (1, D).",
+    )
+    yield close(
+        attempt(torch.where(mask[..., None], torch.inf, x), mask),
+        mean,
+        "not even inf in the padding has an influence",
+        "With inf in the padding the means change: fill the padding with 0, so that nothing of it is left.",
     )
 
 
@@ -472,63 +519,3 @@ def batched_products(attempt):
         "and for one sequence and one matrix",
         "For one sequence and one matrix the result must be their product, with shape (1, 1, T, K).",
     )
-
-
-# --- 0.5 choose_device -----------------------------------------------------------------------------------------------
-
-
-def _name(device):
-    """The name of a device without its number, of a string or of what was a `torch.device`."""
-    if isinstance(device, Foreign) and device.type_name == "torch.device":
-        return device.text.split("'")[1]
-    return device.partition(":")[0] if isinstance(device, str) else device
-
-
-@exercise(
-    points=1,
-    mistakes={
-        "An Apple GPU (MPS) goes unused: where there is no CUDA, MPS is the next best.": (
-            lambda has_cuda, has_mps: "cuda" if has_cuda else "cpu"
-        ),
-        "You answer cpu whatever the arguments say: ask `has_cuda` and `has_mps`, not this computer.": (
-            lambda has_cuda, has_mps: "cpu"
-        ),
-        "You answer mps where there is neither CUDA nor MPS: the CPU is always there.": (
-            lambda has_cuda, has_mps: "cuda" if has_cuda else "mps"
-        ),
-        "You return nothing: `print` only shows a text, `return` gives it back.": lambda has_cuda, has_mps: None,
-        "You return nothing where there is no GPU: the answer is cpu.": (
-            lambda has_cuda, has_mps: "cuda" if has_cuda else "mps" if has_mps else None
-        ),
-        "PyTorch knows no device called gpu: the names are cuda, mps and cpu.": (
-            lambda has_cuda, has_mps: "gpu" if has_cuda or has_mps else "cpu"
-        ),
-        "An NVIDIA GPU alone is enough: you ask for CUDA and MPS together.": (
-            lambda has_cuda, has_mps: "cuda" if has_cuda and has_mps else "mps" if has_mps else "cpu"
-        ),
-        "CUDA alone goes unused: if a second `if` overwrites what the first chose, make it `elif`.": (
-            lambda has_cuda, has_mps: "mps" if has_mps else "cpu"
-        ),
-        "Where both are there you choose MPS; CUDA comes first. (A second `if` overwrites what the first chose.)": (
-            lambda has_cuda, has_mps: "mps" if has_mps else "cuda" if has_cuda else "cpu"
-        ),
-        "Names of devices are in small letters: cuda, mps, cpu.": (
-            lambda has_cuda, has_mps: "CUDA" if has_cuda else "MPS" if has_mps else "CPU"
-        ),
-        "The CPU is chosen where there is a GPU, and the other way round.": (
-            lambda has_cuda, has_mps: "cpu" if has_cuda or has_mps else "cuda"
-        ),
-    },
-)
-def choose_device(attempt):
-    """CUDA, else MPS, else the CPU."""
-    cases = {
-        (False, False): ("cpu", "without a GPU it is the CPU"),
-        (True, False): ("cuda", "with an NVIDIA GPU it is cuda"),
-        (False, True): ("mps", "with an Apple GPU it is mps"),
-        (True, True): ("cuda", "with both it is cuda"),
-    }
-    answers = [attempt(*case) for case in cases]  # all of them first: together they tell which mistake it is
-    for answer, ((has_cuda, has_mps), (name, sentence)) in zip(answers, cases.items()):
-        otherwise = f"For has_cuda={has_cuda} and has_mps={has_mps} the answer must be the text {name}."
-        yield holds(_name(answer) == name, sentence, otherwise, expected=name, received=answer)

@@ -1,9 +1,8 @@
-"""The figures of lesson 00, and the small measurements they draw."""
+"""The figures of lesson 00, and its measurements of time."""
 
 import matplotlib.pyplot as plt
 import numpy
 import torch
-from matplotlib.ticker import LogLocator
 from torch.utils.benchmark import Timer
 
 from unmasked.figures import BLUE, ORANGE, RED, axes, heatmap, image, show
@@ -103,36 +102,7 @@ def times_of(function, *inputs):
     return 1000 * timer.blocked_autorange(min_run_time=0.1).median
 
 
-def race(function, batches=(4, 16, 64)):
-    """Time the loop and the function for batches of several sizes, and draw it.
-
-    Returns how many times as long the loop takes for the largest batch.
-    """
-    inputs = [(torch.randn(batch, 16, 32), torch.randn(8, 32, 8)) for batch in batches]
-    loop = [times_of(products_in_a_loop, *pair) for pair in inputs]
-    at_once = [times_of(function, *pair) for pair in inputs]
-    figure, ax = axes(width=5.2, height=2.7)
-    ax.plot(batches, loop, "o-", color=RED, label="a loop over sequences and matrices")
-    ax.plot(batches, at_once, "o-", color=BLUE, label="yours")
-    ax.set(xlabel="sequences in the batch", ylabel="milliseconds", xscale="log", yscale="log")
-    ax.set_xticks(batches, batches)
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.minorticks_off()
-    ax.legend()
-    slower = all(1.1 * yours < theirs for yours, theirs in zip(at_once, loop))
-    outcome = "the loop takes longer for every size" if slower else "the loop is not slower than yours for every size"
-    show(figure, f"Time against the size of the batch: {outcome}.")
-    return loop[-1] / at_once[-1]
-
-
-def devices(milliseconds):
-    """Draw the time of one large product on each device, as bars."""
-    figure, ax = axes(width=5.2, height=0.9 + 0.4 * len(milliseconds))
-    names = list(milliseconds)
-    bars = ax.barh(names, list(milliseconds.values()), color=BLUE, height=0.5)
-    ax.bar_label(bars, [f"{time:.1f} ms" for time in milliseconds.values()], padding=4)
-    ax.invert_yaxis()
-    ax.margins(x=0.15)
-    ax.set(xlabel="milliseconds")
-    show(figure, f"The time of one large matrix product on each device of this computer: {', '.join(names)}.")
+def race(function):
+    """The milliseconds that a loop and the function take to multiply 64 sequences with 8 matrices."""
+    inputs = torch.randn(64, 16, 32), torch.randn(8, 32, 8)
+    return times_of(products_in_a_loop, *inputs), times_of(function, *inputs)

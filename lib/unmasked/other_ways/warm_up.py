@@ -15,19 +15,12 @@ def stable_softmax(scores):
     return (scores - scores.logsumexp(dim=-1, keepdim=True)).exp()
 
 
-# The tokens are summed with weights of 1 and 0, and `einsum` names the axes, so that none has to be added.
+# Filled with NaN, the padding is left out by `nanmean`; where nothing else is there, its NaN becomes 0.
 def masked_mean(x, key_padding_mask):
-    kept = (~key_padding_mask).float()  # B, T
-    total = torch.einsum("bt,btd->bd", kept, x)
-    return total / kept.sum(dim=1, keepdim=True).clamp(min=1)
+    visible = x.masked_fill(key_padding_mask[..., None], torch.nan)
+    return visible.nanmean(dim=1).nan_to_num(nan=0.0)
 
 
 # `einsum` names the axes: `d`, which the result lacks, is summed over, and no axis has to be added.
 def batched_products(x, matrices):
     return torch.einsum("btd,hdk->bhtk", x, matrices)
-
-
-# The devices are a list, best first, so that another one is one more entry and not one more `if`.
-def choose_device(has_cuda, has_mps):
-    devices = [("cuda", has_cuda), ("mps", has_mps), ("cpu", True)]
-    return next(name for name, is_there in devices if is_there)

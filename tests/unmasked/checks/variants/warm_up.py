@@ -42,43 +42,12 @@ def mean_by_product(x, key_padding_mask):
     return (weights @ x).squeeze(1) / (weights.sum(dim=2) + 1e-9)
 
 
-def mean_by_nanmean(x, key_padding_mask):
-    return torch.nan_to_num(x.masked_fill(key_padding_mask.unsqueeze(-1), torch.nan).nanmean(dim=1), nan=0.0)
-
-
 def products_in_loops(x, matrices):
     result = torch.empty(len(x), len(matrices), x.shape[1], matrices.shape[2])
     for b, tokens in enumerate(x):
         for h, matrix in enumerate(matrices):
             result[b, h] = torch.mm(tokens, matrix)
     return result
-
-
-def device_in_a_loop(has_cuda, has_mps):
-    for name, there in (("cuda", has_cuda), ("mps", has_mps)):
-        if there:
-            return name
-    return "cpu"
-
-
-def device_with_number(has_cuda, has_mps):
-    if has_cuda:
-        return "cuda:0"
-    return "mps" if has_mps else "cpu"
-
-
-def device_overwritten(has_cuda, has_mps):
-    if has_cuda:
-        name = "cuda"
-    if has_mps:
-        name = "mps"
-    else:
-        name = "cpu"
-    return name
-
-
-def device_printed(has_cuda, has_mps):
-    print(device_in_a_loop(has_cuda, has_mps))
 
 
 def softmax_less_places(scores):
@@ -122,8 +91,9 @@ VARIANTS = {
     },
     "masked_mean": {
         "loops": mean_in_loops,
-        "a matrix product": mean_by_product,
-        "nanmean": mean_by_nanmean,
+        "means that are NaN become 0": lambda x, key_padding_mask: (
+            x.masked_fill(key_padding_mask[..., None], 0).sum(1) / (~key_padding_mask).sum(1, True)
+        ).nan_to_num(0),
         "where": lambda x, key_padding_mask: (
             torch.where(key_padding_mask[:, :, None], 0, x).sum(1)
             / torch.maximum((~key_padding_mask).sum(1), torch.tensor(1))[:, None]
@@ -133,11 +103,6 @@ VARIANTS = {
         "loops": products_in_loops,
         "side by side": lambda x, matrices: torch.stack([x @ matrix for matrix in matrices], dim=1),
         "swapped afterwards": lambda x, matrices: torch.matmul(x, matrices.unsqueeze(1)).transpose(0, 1),
-    },
-    "choose_device": {
-        "a loop": device_in_a_loop,
-        "with its number": device_with_number,
-        "torch.device": lambda has_cuda, has_mps: torch.device(device_in_a_loop(has_cuda, has_mps)),
     },
 }
 
@@ -165,6 +130,9 @@ REWRITTEN_MISTAKES = {
         "sum of all exponentials": lambda s: torch.exp(s - s.max()) / torch.exp(s - s.max()).sum(),
         "first axis": lambda s: torch.exp(s) / torch.exp(s).sum(0),
         "places of the largest scores": softmax_less_places,
+        "only moves the overflow": lambda s: torch.exp(s - 88) / torch.exp(s - 88).sum(-1, True),
+        "a little": lambda s: torch.exp(s - 50) / torch.exp(s - 50).sum(-1, True),
+        "above 709": lambda s: (torch.exp(s.to(torch.float64)) / s.to(torch.float64).exp().sum(-1, True)).float(),
         "lower limit": softmax_cut_off,
         "added to the sum": softmax_with_epsilon,
         "`math.exp`": lambda s: math.exp(s - s.amax(-1, keepdim=True)) / math.exp(s).sum(),
@@ -172,6 +140,15 @@ REWRITTEN_MISTAKES = {
     "masked_mean": {
         "inverted": lambda x, m: (x * m[:, :, None]).sum(1) / m.sum(1)[:, None],
         "number of all places": lambda x, m: (x * ~m.unsqueeze(-1)).mean(dim=1),
+        "0 times inf": mean_by_product,
+        "numbers that are not 0": lambda x, m: (
+            x.masked_fill(m[..., None], 0).sum(1) / x.masked_fill(m[..., None], 0).count_nonzero(1).clamp(1)
+        ),
+        "tokens that are not all 0": lambda x, m: (
+            (x * ~m[..., None]).sum(1) / ((x * ~m[..., None]).abs().sum(-1) > 0).sum(1)[:, None].clamp(min=1)
+        ),
+        "also that of a batch of one": lambda x, m: mean_in_loops(x, m).squeeze(),
+        "let no count be below 1": lambda x, m: torch.stack([s[~h].mean(0) for s, h in zip(x, m)]),
         "gets NaN": lambda x, m: (x * (~m)[..., None]).sum(dim=1) / (~m).float().sum(dim=1)[:, None],
         "`masked_fill` changes nothing by itself": mean_fill_forgotten,
         "inverted where you fill": lambda x, m: x.masked_fill(~m[..., None], 0).sum(1) / (~m).sum(1)[:, None].clamp(1),
@@ -187,11 +164,5 @@ REWRITTEN_MISTAKES = {
         "new axis of `x` is right": lambda x, m: x.unsqueeze(1) * m,
         "`mm` takes": lambda x, m: torch.mm(x[:, None], m),
         "(H, B, T, K)": lambda x, m: torch.stack([x @ matrix for matrix in m]),
-    },
-    "choose_device": {
-        "whatever the arguments say": lambda has_cuda, has_mps: str(torch.device("cpu")),
-        "make it `elif`": device_overwritten,
-        "`print` only": device_printed,
-        "An Apple GPU": lambda has_cuda, has_mps: ["cpu", "cuda"][int(has_cuda)],
     },
 }
