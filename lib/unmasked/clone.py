@@ -34,18 +34,19 @@ class Clone:
             )
         return clone
 
-    def git(self, *arguments, given=None):
+    def git(self, *arguments, given=""):
         """What git prints.  Errors: UnmaskedError with what git says."""
+        return os.fsdecode(self._git(arguments, os.fsencode(given)))
+
+    def _git(self, arguments, given=b""):
         result = subprocess.run(
-            ["git", "-C", self.root, *arguments],
-            input=given or "",
+            ["git", "--literal-pathspecs", "-C", self.root, *arguments],
+            input=given,
             capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
             env=os.environ | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
         )
         if result.returncode:
-            said = " ".join(result.stderr.split()) or f"exit status {result.returncode}"
+            said = " ".join(os.fsdecode(result.stderr).split()) or f"exit status {result.returncode}"
             raise UnmaskedError(f"git {arguments[0]} failed: {said}")
         return result.stdout
 
@@ -98,12 +99,19 @@ class Clone:
 
     def content(self, commit, path):
         """The bytes of a file in a commit."""
-        return self.git("show", f"{commit}:{path}").encode("utf-8", "surrogateescape")
+        return self._git(("show", f"{commit}:{path}"))
 
     def put_back(self, paths):
         """Make these files as they are in the commit that is checked out."""
         if paths:
             self.git("checkout", "--quiet", "HEAD", "--", *sorted(paths))
+
+    def remove(self, paths):
+        """Remove these files, and what git has noted of them."""
+        if paths:
+            self.git("rm", "--quiet", "--cached", "--ignore-unmatch", "--", *sorted(paths))
+        for path in paths:
+            (self.root / path).unlink(missing_ok=True)
 
     def fast_forward(self, commit):
         """Go on to a later commit."""

@@ -33,12 +33,13 @@ def update(root, say=print):
         say(NEWEST)
         return
     old, new = clone.files("HEAD"), clone.files(target)
-    half_done = _half_done(clone, old, new)
+    half_done = _half_done(clone, old, new, target)
     mine = _changed_notebooks(clone, old.keys() - half_done)
     _require_nothing_in_the_way(clone, old, new, half_done)
     clash = {path for path in mine if old[path] != new.get(path) or path in journal.entries}
     _set_aside(clone, clash, journal)
-    _go_on(clone, target, clash | _tidy(clone, old, half_done), journal)
+    clone.remove(half_done - old.keys())  # git would not overwrite them
+    _go_on(clone, target, clash | half_done & old.keys(), journal)
     for path in list(journal.entries):
         _bring_answers(clone, path, journal.entries[path], say)
         journal.forget(path)
@@ -76,11 +77,13 @@ class Journal:
         self.entries = entries
 
 
-def _half_done(clone, old, new):
-    """What a killed update has left: files that are already as in the new version, or already gone."""
+def _half_done(clone, old, new, target):
+    """What a killed update has left: files that are already as in the new version, or begin so, or are already gone."""
     differing = {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
     now = clone.hashes(differing)
-    return {path for path in differing if now.get(path) == new.get(path)}
+    torn = {path for path in now.keys() & new.keys() if now[path] not in (old.get(path), new[path])}
+    torn = {path for path in torn if clone.content(target, path).startswith((clone.root / path).read_bytes())}
+    return torn | {path for path in differing if now.get(path) == new.get(path)}
 
 
 def _changed_notebooks(clone, paths):
@@ -111,13 +114,6 @@ def _set_aside(clone, paths, journal):
         file, known = clone.root / path, journal.entries.get(path, [])
         if not known or (journal.file.parent / known[-1]["copy"]).read_bytes() != file.read_bytes():
             journal.note(path, keeping.set_aside(file).name, clone.head())
-
-
-def _tidy(clone, old, half_done):
-    """Remove the new files that a killed update has left, which git would not overwrite. Returns the other ones."""
-    for path in half_done - old.keys():
-        (clone.root / path).unlink(missing_ok=True)
-    return half_done & old.keys()
 
 
 def _go_on(clone, target, to_put_back, journal):

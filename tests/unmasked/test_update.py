@@ -369,14 +369,28 @@ def test_killed_at_any_step_and_run_again_every_answer_is_in_the_new_notebook(wo
     assert world.update() == "This is the newest version."
 
 
-def test_killed_while_git_writes_files_it_goes_on_when_run_again(world, monkeypatch):
-    """git writes the files first and then notes down which version they are."""
+def write_files(clone, commit):
+    for name in ("pyproject.toml", "new.txt", LESSON):
+        (clone.root / name).write_bytes(clone.content(commit, name))
+
+
+def write_half_files(clone, commit):
+    for name in ("pyproject.toml", "new.txt", LESSON):
+        (clone.root / name).write_bytes(clone.content(commit, name)[:2])
+
+
+def write_files_and_index(clone, commit):
+    git(clone.root, "read-tree", "-m", "-u", "HEAD", commit)
+
+
+@pytest.mark.parametrize("as_far", [write_files, write_half_files, write_files_and_index], ids=lambda f: f.__name__)
+def test_killed_while_git_works_it_goes_on_when_run_again(world, monkeypatch, as_far):
+    """git writes the files, then its index, and then which version is checked out."""
     answer(world.mine / LESSON, halve=MINE)
     world.goes_on()
 
     def killed(self, commit):
-        for name in ("pyproject.toml", "new.txt", LESSON):
-            (self.root / name).write_bytes(self.content(commit, name))
+        as_far(self, commit)
         raise Killed
 
     monkeypatch.setattr(Clone, "fast_forward", killed)
@@ -387,6 +401,7 @@ def test_killed_while_git_writes_files_it_goes_on_when_run_again(world, monkeypa
     found = sources(world.mine / LESSON)
     assert (found["text"], found["halve"]) == ("new", MINE)
     assert Clone(world.mine).changed() == {LESSON}
+    assert (world.mine / "new.txt").read_text() == "new"
 
 
 def test_what_was_written_after_an_update_was_killed_is_carried_over_too(world, monkeypatch):
