@@ -116,14 +116,14 @@ def next_task(standings: Iterable[Standing], entries):
     The rest of the lesson that was worked on last comes first, then later lessons, then those passed over.
     """
     open_tasks = [(each, task) for each in standings for task in each.tasks if not task.passed]
-    last = next((entry for entry in reversed(entries) if "exercise" in entry), {"lesson": "", "exercise": ""})
+    last = entries[-1] if entries else {"lesson": ""}
 
     def rank(item):
         each, task = item
         if each.lesson.name != last["lesson"]:
             return 2 if each.lesson.name > last["lesson"] else 3
         names = [task.name for task in each.tasks]
-        after = last["exercise"] not in names or names.index(task.name) >= names.index(last["exercise"])
+        after = last.get("exercise") not in names or names.index(task.name) >= names.index(last["exercise"])
         return 0 if after else 1
 
     return min(open_tasks, key=rank, default=None)

@@ -78,17 +78,17 @@ class Journal:
 
 
 def _half_done(clone, old, new, target):
-    """What a killed update has left: files that are already as in the new version, or begin so, or are already gone."""
+    """What a killed update has left: files that are already as in the new version, or begin so, or are gone."""
     differing = {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
     now = clone.hashes(differing)
     torn = {path for path in now.keys() & new.keys() if now[path] not in (old.get(path), new[path])}
     torn = {path for path in torn if clone.content(target, path).startswith((clone.root / path).read_bytes())}
-    return torn | {path for path in differing if now.get(path) == new.get(path)}
+    return torn | {path for path in differing if now.get(path) in (None, new.get(path))}
 
 
 def _changed_notebooks(clone, paths):
     """The notebooks among these that the learner has changed.  Errors: UnmaskedError if another file is changed."""
-    changed = clone.changed() & paths
+    changed = {path for path in clone.changed() & paths if (clone.root / path).exists()}
     notebooks = {path for path in changed if path.rpartition("/")[0] == FOLDER and path.endswith(".ipynb")}
     if others := sorted(changed - notebooks):
         raise UnmaskedError(
@@ -96,7 +96,7 @@ def _changed_notebooks(clone, paths):
             f"`git restore --staged --worktree -- {' '.join(others)}` in {clone.root}, then update again; "
             "nothing was changed."
         )
-    return {path for path in notebooks if (clone.root / path).exists()}
+    return notebooks
 
 
 def _require_nothing_in_the_way(clone, old, new, half_done):

@@ -223,6 +223,12 @@ def test_next_is_what_was_passed_over_before_the_next_lesson(notebooks):
     assert following(notebooks) == "split_heads"
 
 
+def test_next_is_the_start_of_a_lesson_that_was_reset(notebooks):
+    tries(notebooks, "attention_weights", 2)
+    record(notebooks, find_lesson("03"), reset=True)
+    assert following(notebooks) == "split_heads"
+
+
 def test_next_is_nothing_when_all_is_done(notebooks):
     (notebooks / "03_multi_head_attention.ipynb").unlink()
     for name in NAMES:

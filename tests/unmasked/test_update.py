@@ -209,6 +209,18 @@ def test_a_deleted_notebook_comes_back(world):
     assert sources(world.mine / LESSON)["text"] == "new"
 
 
+def test_what_a_learner_has_deleted_stops_nothing(world):
+    (world.author / "solutions.txt").write_text("not yet")
+    world.publish()
+    world.update()
+    (world.mine / "solutions.txt").unlink()
+    (world.mine / "pyproject.toml").unlink()
+    world.goes_on()
+    world.update()
+    assert not (world.mine / "solutions.txt").exists()
+    assert (world.mine / "pyproject.toml").read_text() == "new"
+
+
 def test_answers_that_were_staged_are_carried_too(world):
     answer(world.mine / LESSON, halve=MINE)
     git(world.mine, "add", LESSON)
@@ -379,13 +391,20 @@ def write_half_files(clone, commit):
         (clone.root / name).write_bytes(clone.content(commit, name)[:2])
 
 
+def remove_files(clone, commit):
+    for name in ("pyproject.toml", LESSON):
+        (clone.root / name).unlink()
+
+
 def write_files_and_index(clone, commit):
     git(clone.root, "read-tree", "-m", "-u", "HEAD", commit)
 
 
-@pytest.mark.parametrize("as_far", [write_files, write_half_files, write_files_and_index], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "as_far", [remove_files, write_half_files, write_files, write_files_and_index], ids=lambda f: f.__name__
+)
 def test_killed_while_git_works_it_goes_on_when_run_again(world, monkeypatch, as_far):
-    """git writes the files, then its index, and then which version is checked out."""
+    """git removes and writes the files one by one, then writes its index, and then which version is checked out."""
     answer(world.mine / LESSON, halve=MINE)
     world.goes_on()
 
