@@ -21,6 +21,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.ticker import LogLocator
 from store import ROOT, Results, machine, table, write_between_marks
 
 from nanobert.masked_lm import build_masked_lm, masked_lm_loss
@@ -32,8 +33,8 @@ from unmasked import figures
 
 BASE = replace(RECIPES["cpu"], batch=16, max_tokens=64)
 AXES = {
-    "tokens": ("length of a row, T", [{"max_tokens": n} for n in (32, 64, 128, 256, 512, 1024)]),
-    "width": ("width, D", [{"d_model": n, "d_hidden": 2 * n} for n in (32, 64, 128, 256, 512)]),
+    "tokens": ("length of a row, T", [{"max_tokens": n} for n in (32, 64, 128, 256, 512, 1024, 2048)]),
+    "width": ("width, D", [{"d_model": n, "d_hidden": 2 * n} for n in (32, 64, 128, 256, 512, 1024)]),
     "depth": ("layers, L", [{"layers": n} for n in (1, 2, 4, 8)]),
     "heads": ("heads, H", [{"heads": n} for n in (1, 2, 4, 8, 16, 32)]),
     "vocabulary": ("vocabulary, V", [{"vocab_size": n} for n in (500, 1000, 2000, 4000, 8000, 16000)]),
@@ -97,7 +98,8 @@ def model_flops(recipe):
 
 
 def memory(recipe):
-    """Bytes of a training step: parameters with gradients and optimizers' averages, and what backward needs of forward.
+    """Bytes of a training step: parameters with gradients and optimizers' averages, and what backward needs of forward
+    or, where that is more, Muon for a moment.
 
     No scores of attention: the fused kernel computes them again. So T counts once here, and twice in `flops`.
     """
@@ -106,15 +108,16 @@ def memory(recipe):
     matrices = recipe.layers * (4 * width**2 + 2 * width * hidden) + width**2
     embeddings = (recipe.vocab_size + recipe.max_tokens) * width  # with a gradient from each end of the model
     kept = recipe.layers * places * 9 * width + ((recipe.layers - 1) * places + chosen) * 2 * hidden
-    scores = 4 * chosen * recipe.vocab_size  # logits and logarithms of probabilities, each with its gradient
-    return 4 * (3 * matrices + 5 * embeddings + kept + scores)
+    scores = 3 * chosen * recipe.vocab_size  # logarithms of probabilities, their gradient, and that of the logits
+    muon = 7 * max((4 * recipe.layers + 1) * width**2, 2 * recipe.layers * width * hidden)  # copies of alike matrices
+    return 4 * (3 * matrices + 5 * embeddings + max(kept + scores, muon))
 
 
-def in_a_process(changes, device, threads, limit=None, once=False):
+def in_a_process(changes, device, threads, limit=None, briefly=False):
     """Measure a size in a process that ends with it.  Returns {} where memory does not suffice."""
     context = multiprocessing.get_context("fork" if device == "cpu" else "spawn")
     ours, its = context.Pipe(duplex=False)
-    process = context.Process(target=measure, args=(its, changes, device, threads, limit, once))
+    process = context.Process(target=measure, args=(its, changes, device, threads, limit, briefly))
     process.start()
     its.close()
     try:
@@ -125,7 +128,7 @@ def in_a_process(changes, device, threads, limit=None, once=False):
         process.join()
 
 
-def measure(connection, changes, device, threads, limit, once):
+def measure(connection, changes, device, threads, limit, briefly):
     """Take training steps; send the seconds of the quickest, and the most memory in bytes."""
     torch.set_num_threads(threads)
     training(RECIPES["test"], device).take_step()  # whatever the first step sets up is no model's memory
@@ -134,9 +137,9 @@ def measure(connection, changes, device, threads, limit, once):
         resource.setrlimit(resource.RLIMIT_DATA, 2 * [_data() + limit * 5 // 4 + SLACK])
     try:
         run = training(replace(BASE, **changes), device)
+        timed(run, device)  # the first one also sets up, and only from the second on are there averages to be kept
         times = [timed(run, device)]
-        times = times if once else [timed(run, device)]  # the first one also sets up
-        while not once and (len(times) < 3 or sum(times) < LEAST_SECONDS):
+        while not briefly and (len(times) < 3 or sum(times) < LEAST_SECONDS):
             times.append(timed(run, device))
         connection.send({"seconds": min(times), "bytes": held(device) - before})
     except (RuntimeError, MemoryError) as error:
@@ -203,13 +206,13 @@ def limits_table(results, asked, megabytes):
         def result(number, sizes=sizes):
             question = asked | {"limit": megabytes} | sizes(number)
             return results.once(
-                question, lambda: in_a_process(sizes(number), **asked, limit=megabytes * 2**20, once=True)
+                question, lambda: in_a_process(sizes(number), **asked, limit=megabytes * 2**20, briefly=True)
             )
 
         found = largest_that_fits(lambda n: 0 < result(n).get("bytes", 0) <= megabytes * 2**20, first, multiple)
         taken, told = result(found)["bytes"] / 2**20, memory(replace(BASE, **sizes(found))) / 2**20
-        rows.append([name, f"{found:,}", f"{taken:,.0f}", f"{told:,.0f}", f"{result(found)['seconds']:.1f}"])
-    header = [f"in {megabytes:,} MB", "found", "MB measured", "MB by formula", "seconds a step"]
+        rows.append([name, f"{found:,}", f"{taken:,.0f}", f"{told:,.0f}"])
+    header = [f"in {megabytes:,} MB", "found", "MB measured", "MB by formula"]
     return table(header, rows)
 
 
@@ -245,25 +248,27 @@ def size_of(changes):
 def exponent(points):
     """The slope of the last three points on logarithmic axes: y grows like x to this power.  list of (x, y)"""
     x, y = np.log(np.array(points[-3:], dtype=float)).T
-    return np.polyfit(x, y, 1)[0] + 0.0
+    return round(np.polyfit(x, y, 1)[0], 2) + 0.0  # no -0.0
 
 
 def draw(results, asked, path):
-    """Time above, memory below, one column for each size; the formulas go through the largest one's measurement."""
+    """Time above, memory below, a column for each size; each formula touches its measurements from below."""
     with plt.rc_context(figures.STYLE), plt.ioff():
-        figure, grid = plt.subplots(2, len(AXES), figsize=(12, 5), sharex="col")
+        figure, grid = plt.subplots(2, len(AXES), figsize=(11, 5), sharex="col", sharey="row", squeeze=False)
     for column, (label, changes) in zip(grid.T, AXES.values()):
         x = [size_of(each) for each in changes]
         for ax, what, formula, unit in zip(column, ("seconds", "bytes"), (flops, memory), (1e-3, 2**20)):
             measured = np.array([results[asked | each][what] for each in changes]) / unit
             told = np.array([formula(replace(BASE, **each)) for each in changes])
-            ax.plot(x, told / told[-1] * measured[-1], "--", color=figures.ORANGE, label="formula")
+            ax.plot(x, told * (measured / told).min(), "--", color=figures.ORANGE, label="formula")
             ax.plot(x, measured, "o-", color=figures.BLUE, label="measured")
-            ax.set(xscale="log", yscale="log", ylim=(measured.min() / 2, max(measured.max() * 2, measured.min() * 20)))
+            ax.set(xscale="log", yscale="log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            ax.yaxis.set_major_formatter("{x:,.0f}")
+            ax.minorticks_off()
         column[1].set_xlabel(label)
-        ticks = x if len(x) < 6 else x[::2]
+        ticks = x if len(x) < 5 else x[::2]
         column[1].set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-        column[1].minorticks_off()
     grid[0, 0].set_ylabel("ms a step")
     grid[1, 0].set_ylabel("MB")
     grid[0, 0].legend(frameon=False)

@@ -49,8 +49,8 @@ def test_the_exponent_is_the_slope_on_logarithmic_axes():
 
 def test_a_step_that_does_not_fit_is_no_result():
     enough = {"batch": 2, "max_tokens": 8}
-    assert growth.in_a_process(enough, "cpu", 1, limit=2**28, once=True)["bytes"] > 0
-    assert growth.in_a_process(enough | {"vocab_size": 10**6}, "cpu", 1, limit=2**27, once=True) == {}
+    assert growth.in_a_process(enough, "cpu", 1, limit=2**28, briefly=True)["bytes"] > 0
+    assert growth.in_a_process(enough | {"vocab_size": 10**6}, "cpu", 1, limit=2**27, briefly=True) == {}
 
 
 def test_a_run_writes_its_tables_and_picture_and_is_not_run_again(tmp_path, monkeypatch, capsys):
