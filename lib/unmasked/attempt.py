@@ -128,6 +128,10 @@ class Attempt:
         """The learnable tensors of a built module, by name; those it shares appear once."""
         return self._request("parameters")
 
+    def names(self):
+        """The names of all tensors that a built module loads and saves, buffers too, in alphabetical order."""
+        return self._request("names")
+
     def load(self, state):
         """Put tensors into the built module's parameters, by name; returns the names that don't exist or don't fit."""
         return self._request("load", state)
@@ -221,6 +225,10 @@ class Host:
     def _parameters(self, module):
         _need_module(module)
         return dict(module.named_parameters())
+
+    def _names(self, module):
+        _need_module(module)
+        return sorted(module.state_dict())
 
     def _load(self, module, state):
         _need_module(module)
@@ -385,7 +393,7 @@ def _describe(error, seconds, extra_bytes):
         return Error("out of memory", f"{extra_bytes / 2**30:g} GB")
     if isinstance(error, (SystemExit, KeyboardInterrupt, GeneratorExit)):
         return Error("exit", type(error).__name__)
-    return Error("raised", f"{_kind_of(error)}: {said}"[:600], _line(error))
+    return Error("raised", f"{_kind_of(error)}: {said}"[:600], line_of(error))
 
 
 def _kind_of(error):
@@ -402,7 +410,7 @@ def _said(error):
         return ""
 
 
-def _line(error):
+def line_of(error):
     """The innermost line outside of installed packages and of ours: where the learner can do something."""
     if isinstance(error, SyntaxError):  # the line never ran
         return str(error.text or "").strip()

@@ -1,19 +1,28 @@
-"""What a notebook says besides verdicts: what is not done yet, which cell has failed, how far the lesson is."""
+"""What a notebook says besides verdicts: what is missing or failed, which version was judged, how far the lesson is."""
 
 import contextlib
 import os
+import re
 import sys
+import traceback
+from html import escape
 from pathlib import Path
 
 from IPython import get_ipython
 from IPython.display import HTML, display
 
 from unmasked import overview, panel, progress
+from unmasked.attempt import line_of
 from unmasked.exercise import Exercise
 from unmasked.lessons import LESSONS
 from unmasked.verdict import Verdict
 
 NOT_DEFINED = "<code>{}</code> is not there: did its cell end in an error, or was it not run yet?"
+NOT_THERE = (
+    "<code>{}</code> is not there. If it is spelt right, run the cells above first: "
+    "<i>Run › Run All Above Selected Cell</i>."
+)
+OLD_VERSION = "Your cell with <code>{}</code> ended in an error, so this is about the version before it."
 
 
 @contextlib.contextmanager
@@ -22,26 +31,78 @@ def once_done(exercise):
 
     with once_done("exercise 2.2"):
         figures.heatmap(attention_weights(x, x))
+
+    An error in the block, most likely a wrong answer's, is raised as it is, and shown in short.
     """
     try:
         yield
-    except NotImplementedError as error:
-        if error.args:  # torch's own; a stub's has no message
+    except Exception as error:
+        if "matplotlib.pyplot" in sys.modules:
+            sys.modules["matplotlib.pyplot"].close("all")  # half drawn
+        if not isinstance(error, NotImplementedError) or error.args:  # torch's own has a message, a stub's has none
+            error.builds_on = exercise
             raise
         headline = f"This cell shows something once you have done {exercise}. Then run it again."
         display(HTML(panel.box(panel.GREY, headline)))
 
 
-def tell_of_missing_exercises(shell):
-    """Where the name of an exercise is not defined, say what that means, above Python's own message."""
+def shorten_errors(shell):
+    """Show a panel and Python's message in the place of a traceback that says less: a name that is not there, an
+    error in a block that builds on an exercise."""
 
-    def tell(shell, kind, error, traceback, tb_offset=None):
+    def tell(shell, kind, error, frames, tb_offset=None):
+        told = _told(error)
+        if not told:
+            shell.showtraceback((kind, error, frames), tb_offset=tb_offset)
+            return
+        display(HTML(told))
+        # Whatever runs a notebook looks for this output, and reports the whole traceback, which the page doesn't show.
+        shell._showtraceback(kind, error, [f"{kind.__name__}: {error}"])
+        shell._last_traceback = shell.InteractiveTB.structured_traceback(kind, error, frames, tb_offset=tb_offset)
+
+    shell.set_custom_exc((Exception,), tell)
+
+
+def _told(error):
+    """The panel of an error; nothing for one that its traceback explains best."""
+    if isinstance(error, NameError) and error.name:
         checks = [module for name, module in sys.modules.items() if name.startswith("unmasked.checks.")]
-        if any(isinstance(getattr(module, error.name or "", None), Exercise) for module in checks):
-            display(HTML(panel.box(panel.RED, NOT_DEFINED.format(error.name))))
-        shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
+        known = any(isinstance(getattr(module, error.name, None), Exercise) for module in checks)
+        headline = (NOT_DEFINED if known else NOT_THERE).format(escape(error.name))
+    elif exercise := getattr(error, "builds_on", ""):
+        said = escape(f"{type(error).__name__}: {error}"[:300])
+        each = "do they pass their checks" if exercise.startswith("exercises") else "does it pass its check"
+        headline = f"This cell stopped: {said}<br>It builds on {exercise}: {each}?"
+    else:
+        return ""
+    line = escape(line_of(error))
+    whole = escape("".join(traceback.format_exception(error)))
+    return panel.box(
+        panel.RED,
+        headline,
+        (f"<div>It happened at <code>{line}</code>.</div>" if line else "")
+        + f'<details><summary style="cursor:pointer">The whole error</summary><pre>{whole}</pre></details>',
+    )
 
-    shell.set_custom_exc((NameError,), tell)
+
+def tell_of_old_versions(shell):
+    """Below the verdict on an exercise whose cell has failed, and left the function before it alive, say so."""
+    before, old = {}, set()
+
+    def before_cell(info):
+        names = re.findall(r"^(?:def|class)\s+(\w+)", info.raw_cell or "", re.MULTILINE)
+        before.clear()
+        before.update({name: shell.user_ns[name] for name in names if name in shell.user_ns})
+
+    def after_cell(result):
+        for name, version in before.items():
+            failed = not result.success and shell.user_ns.get(name) is version
+            (old.add if failed else old.discard)(name)
+        if isinstance(result.result, Verdict) and result.result.exercise in old:
+            display(HTML(panel.box(panel.RED, OLD_VERSION.format(result.result.exercise))))
+
+    shell.events.register("pre_run_cell", before_cell)
+    shell.events.register("post_run_cell", after_cell)
 
 
 def keep_progress(shell):
@@ -79,6 +140,7 @@ def _progress(folder, lesson, verdict):
 
 
 if shell := get_ipython():
-    tell_of_missing_exercises(shell)
+    shorten_errors(shell)
+    tell_of_old_versions(shell)
     if "NBGRADER_EXECUTION" not in os.environ:  # else its Validate button runs the notebook, and not the learner
         keep_progress(shell)
