@@ -19,6 +19,7 @@ PROJECT = ("pyproject.toml", "constraints.txt", "environment.yml", "Makefile", "
 TEACHERS_ONLY = {"publishing", "classroom", "other_ways"}
 BY_TOPIC = {"checks", "figures", "widgets"}  # packages with a module for each lesson
 STAND_INS = Path("lib/unmasked/stand_ins.py")
+LANGUAGE_MODEL = Path("lib/unmasked/data/language_model.safetensors")  # with the module that reads it
 
 README = """# Unmasked
 
@@ -71,6 +72,8 @@ def bundle_files(repository, lesson):
             continue
         if not _needs_what_is_built_later(repository / path, lesson):
             yield path
+            if path == LANGUAGE_MODEL.with_suffix(".py"):
+                yield LANGUAGE_MODEL
 
 
 def _needs_what_is_built_later(path, lesson):

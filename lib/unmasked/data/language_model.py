@@ -120,14 +120,15 @@ def _shipped():
     try:
         with resources.as_file(resources.files("unmasked.data").joinpath(SHIPPED)) as path:
             with safe_open(path, "pt") as file:
-                facts, state = file.metadata(), {name: file.get_tensor(name).float() for name in file.keys()}
+                facts = json.loads(file.metadata()["facts"])
+                state = {name: file.get_tensor(name).float() for name in file.keys()}
     except (OSError, SafetensorError):
         raise UnmaskedError(f"the course's language model is missing or damaged: run {COMMAND}") from None
     state[TIED] = state["embeddings.token.weight"]
     tokenizer = tokenizer_of(RECIPE.vocab_size)
-    if json.loads(facts["sizes"]) != list(sizes_of(RECIPE)) or facts["vocabulary"] != checksum_of(tokenizer):
+    if facts["sizes"] != list(sizes_of(RECIPE)) or facts["vocabulary"] != checksum_of(tokenizer):
         raise UnmaskedError(
             "the course's language model does not fit this version's recipe or vocabulary: run python -m "
             "unmasked.publishing.language_model with a checkpoint of lesson 07"
         )
-    return LanguageModel(state, tokenizer, RECIPE, float(facts["loss"]), facts["provenance"])
+    return LanguageModel(state, tokenizer, RECIPE, facts["loss"], facts["provenance"])

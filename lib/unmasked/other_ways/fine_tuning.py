@@ -3,26 +3,25 @@
 import torch
 from torch import nn
 
-from nanobert.tokenizer import IGNORE
-
 
 # A line for each step has room for its shape; and dropout before the scores, off unless asked for, is
-# what BERT was fine-tuned with, at a rate of 0.1.
+# what Hugging Face's BertForSequenceClassification has.
 class TextClassifier(nn.Module):
     def __init__(self, embeddings, encoder, pool, d_model, classes, dropout=0.0):
         super().__init__()
         self.embeddings, self.encoder, self.pool = embeddings, encoder, pool
-        self.dropout, self.output = nn.Dropout(dropout), nn.Linear(d_model, classes)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(d_model, classes)
 
     def forward(self, tokens, key_padding_mask=None):
         x = self.embeddings(tokens)  # B, T, D
-        x = self.encoder(x, key_padding_mask)  # B, T, D
+        x = self.encoder(x, key_padding_mask)
         x = self.pool(x, key_padding_mask)  # B, D
         return self.output(self.dropout(x))  # B, C
 
 
-# Evaluation mode is set at every call: whatever `train()` did to the module before, it is undone
-# where it would count, and `train` stays as it is.
+# Instead of refusing to be trained it goes back to evaluation at every call, so that it doesn't matter
+# who has called `train` in between, or on which part.
 class Frozen(nn.Module):
     def __init__(self, module):
         super().__init__()
@@ -30,44 +29,44 @@ class Frozen(nn.Module):
         for parameter in module.parameters():
             parameter.requires_grad = False
 
-    def forward(self, *inputs):
-        return self.module.eval()(*inputs)
+    def forward(self, *inputs, **named):
+        return self.module.eval()(*inputs, **named)
 
 
-# Each parameter is a group of its own, its depth told by its name, so that any other rule that goes
-# by names is written in the same way.
+# From the bottom to the top: the list of modules is the drawing of the model, and the depth follows
+# from the place in it.
 def layer_rates(model, rate, decay):
-    count = len(model.encoder.blocks)
-    depths = {"output.": 0, "encoder.norm.": 1, "embeddings.": count + 1}
-    depths |= {f"encoder.blocks.{number}.": count - number for number in range(count)}
-    groups = []
-    for name, parameter in model.named_parameters():
-        depth = next(depth for start, depth in depths.items() if name.startswith(start))
-        groups.append({"params": [parameter], "lr": rate * decay**depth})
-    return groups
+    *blocks, last = model.encoder.blocks
+    top = nn.ModuleList([last, model.encoder.norm])
+    layers = [model.embeddings, *blocks, top, model.output]
+    depths = range(len(layers) - 1, -1, -1)
+    return [{"params": list(layer.parameters()), "lr": rate * decay**depth} for depth, layer in zip(depths, layers)]
 
 
-# A list beside itself, one place later, makes pairs of neighbours, so that no index is needed.
+# Nothing counts at first. Then each word's first piece is found by its number: `index` finds the first
+# place of a value in a list.
 def piece_labels(word_ids, labels):
-    pairs = zip([None, *word_ids], word_ids)
-    return [IGNORE if word in (None, before) else labels[word] for before, word in pairs]
+    found = [-100] * len(word_ids)
+    for word in set(word_ids) - {None}:
+        found[word_ids.index(word)] = labels[word]
+    return found
 
 
-# `unbind` takes the two scores apart first; then `hidden` fits each of them, and no axis is added.
+# `unbind` takes the last axis apart, and minus infinity is what attention's masks have too: a softmax
+# makes an exact 0 of it.
 class SpanHead(nn.Module):
     def __init__(self, d_model):
         super().__init__()
         self.output = nn.Linear(d_model, 2)
 
     def forward(self, x, hidden):
-        lowest = torch.finfo(x.dtype).min
-        start, end = self.output(x).unbind(dim=-1)  # B, T each
-        return start.masked_fill(hidden, lowest), end.masked_fill(hidden, lowest)
+        start, end = self.output(x).unbind(dim=-1)
+        return start.masked_fill(hidden, -torch.inf), end.masked_fill(hidden, -torch.inf)
 
 
-# The rule as one says it: of all spans that are allowed the one with the largest sum. It is slow for
-# long texts, but there is little to get wrong.
+# A generator of all allowed pairs and `max` with a key: slower than tensors, and it reads like the rule
+# itself.
 def best_span(start, end, longest):
-    spans = [(first, last) for first in range(len(start)) for last in range(len(end))]
-    spans = [(first, last) for first, last in spans if first <= last < first + longest]
-    return max(spans, key=lambda span: start[span[0]] + end[span[1]])
+    start, end = start.tolist(), end.tolist()
+    pairs = ((first, last) for first in range(len(start)) for last in range(first, min(first + longest, len(end))))
+    return max(pairs, key=lambda pair: start[pair[0]] + end[pair[1]])

@@ -42,12 +42,13 @@ def ship(checkpoint, path):
     loss = measure({name: tensor.float() for name, tensor in state.items()})
     provenance = PROVENANCE.format(steps=saved["progress"][0], loss=loss)
     facts = {
-        "sizes": json.dumps(sizes_of(RECIPE)),
+        "sizes": sizes_of(RECIPE),
         "vocabulary": checksum_of(tokenizer_of(RECIPE.vocab_size)),
-        "loss": f"{loss:.4f}",
+        "loss": round(loss, 4),
         "provenance": provenance,
     }
-    save_file({name: tensor for name, tensor in state.items() if name != TIED}, path, facts)
+    kept = {name: tensor for name, tensor in state.items() if name != TIED}
+    save_file(kept, path, {"facts": json.dumps(facts)})  # several entries would be written in a random order
     return provenance
 
 

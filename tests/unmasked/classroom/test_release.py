@@ -51,7 +51,8 @@ def solution_lines(numbers):
 
 def text_of(bundle, but=()):
     """All text in a bundle, but for some files, and for hints, which may tell nearly everything."""
-    paths = [path for path in bundle.rglob("*") if path.is_file() and path.relative_to(bundle).as_posix() not in but]
+    files = (path for path in bundle.rglob("*") if path.is_file() and path.suffix != ".safetensors")
+    paths = [path for path in files if path.relative_to(bundle).as_posix() not in but]
     text = "\n".join(path.read_text(encoding="utf-8").replace('\\"', '"') for path in paths)
     return re.sub(r"<details>.*?</details>", "", text)
 

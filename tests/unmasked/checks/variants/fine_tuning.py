@@ -1,0 +1,366 @@
+"""Right solutions of lesson 08, written in other ways than the lesson's own."""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+IGNORE = -100
+
+# --- 8.1 -------------------------------------------------------------------------------------------------------------
+
+
+class ClassifierWithDropout(nn.Module):
+    """Step by step, with an extra that is off unless asked for."""
+
+    def __init__(self, embeddings, encoder, pool, d_model, classes, dropout=0.0):
+        super().__init__()
+        self.embeddings = embeddings
+        self.encoder = encoder
+        self.pool = pool
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(d_model, classes)
+
+    def forward(self, tokens, key_padding_mask=None):
+        x = self.embeddings(tokens)
+        x = self.encoder(x, key_padding_mask)
+        x = self.pool(x, key_padding_mask)
+        return self.output(self.dropout(x))
+
+
+class ClassifierByHand(ClassifierWithDropout):
+    """The product is written out; the pool is called by keyword."""
+
+    def forward(self, tokens, key_padding_mask=None):
+        x = self.encoder(self.embeddings(tokens), key_padding_mask=key_padding_mask)
+        pooled = self.pool(x, key_padding_mask=key_padding_mask)
+        return torch.einsum("bd,cd->bc", pooled, self.output.weight) + self.output.bias
+
+
+class ClassifierOfParts(nn.Module):
+    """The parts under their names, and a layer of its own kind for the output."""
+
+    class Scores(nn.Module):
+        def __init__(self, width, classes):
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.randn(classes, width)), nn.Parameter(torch.zeros(classes))
+
+        def forward(self, x):
+            return F.linear(x, self.weight, self.bias)
+
+    def __init__(self, embeddings, encoder, pool, d_model, classes):
+        super().__init__()
+        self.parts = nn.ModuleDict({"embeddings": embeddings, "encoder": encoder})
+        self.pool = pool
+        self.output = self.Scores(d_model, classes)
+
+    def forward(self, tokens, key_padding_mask=None):
+        vectors = self.parts["encoder"](self.parts["embeddings"](tokens), key_padding_mask)
+        return self.output(self.pool(vectors, key_padding_mask))
+
+
+class ClassifierOfFirst(ClassifierWithDropout):
+    def forward(self, tokens, key_padding_mask=None):
+        return self.output(self.encoder(self.embeddings(tokens), key_padding_mask)[:, 0, :])
+
+
+class ClassifierForgetsPadding(ClassifierWithDropout):
+    def forward(self, tokens, key_padding_mask=None):
+        return self.output(self.pool(self.encoder(self.embeddings(tokens)), key_padding_mask))
+
+
+# --- 8.2 -------------------------------------------------------------------------------------------------------------
+
+
+class FrozenInForward(nn.Module):
+    """Back to evaluation at every call."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.inner = module
+        for parameter in self.inner.parameters():
+            parameter.requires_grad = False
+
+    def forward(self, *inputs):
+        self.inner.eval()
+        return self.inner(*inputs)
+
+
+class FrozenByOverriding(nn.Module):
+    """`train` does the usual thing for the wrapper, and the opposite for what is in it."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.encoder = module.eval()
+        for _, parameter in self.encoder.named_parameters():
+            parameter.requires_grad_(False)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def forward(self, x, mask=None):
+        return self.encoder(x) if mask is None else self.encoder(x, mask)
+
+
+class FrozenCopy(nn.Module):
+    """A copy is frozen, so that the original may go on learning."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = copy.deepcopy(module).requires_grad_(False).eval()
+        self.module.train = lambda mode=True: self.module
+
+    def forward(self, *inputs, **named):
+        return self.module(*inputs, **named)
+
+
+class FrozenByAttribute(FrozenInForward):
+    def __init__(self, module):
+        nn.Module.__init__(self)
+        self.inner = module
+        self.inner.requires_grad = False
+
+
+class FrozenDetached(FrozenInForward):
+    def forward(self, *inputs):
+        return super().forward(*inputs).detach()
+
+
+class FrozenOnlyOnce(nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.part = module
+        self.part.requires_grad_(False)
+        self.part.eval()
+
+    def forward(self, *inputs):
+        return self.part(*inputs)
+
+
+# --- 8.3 -------------------------------------------------------------------------------------------------------------
+
+
+def rates_in_a_loop(model, rate, decay):
+    groups = [{"params": list(model.output.parameters()), "lr": rate}]
+    groups.append({"params": list(model.encoder.norm.parameters()), "lr": rate * decay})
+    for block in reversed(model.encoder.blocks):
+        rate = rate * decay
+        groups.append({"params": list(block.parameters()), "lr": rate})
+    groups.append({"params": list(model.embeddings.parameters()), "lr": rate * decay})
+    return groups
+
+
+def rates_of_each(model, rate, decay):
+    """A group for every single parameter, told by its name."""
+    count = len(model.encoder.blocks)
+
+    def depth(name):
+        if name.startswith("output"):
+            return 0
+        if name.startswith("embeddings"):
+            return count + 1
+        return count - int(name.split(".")[2]) if "blocks" in name else 1
+
+    return [{"params": [value], "lr": rate * decay ** depth(name)} for name, value in model.named_parameters()]
+
+
+def rates_with_extras(model, rate, decay):
+    """From the bottom up, as tuples, with a name for each group."""
+    blocks = list(model.encoder.blocks)
+    groups = [
+        {"params": tuple(model.embeddings.parameters()), "lr": rate * decay ** (len(blocks) + 1), "name": "below"}
+    ]
+    for i, block in enumerate(blocks):
+        groups.append({"params": tuple(block.parameters()), "lr": rate * pow(decay, len(blocks) - i), "name": str(i)})
+    groups[-1]["params"] += tuple(model.encoder.norm.parameters())
+    return (*groups, {"params": tuple(model.output.parameters()), "lr": rate, "name": "above"})
+
+
+def rates_from_the_bottom(model, rate, decay):
+    """Blocks in the order of the list."""
+    groups = [{"params": [*model.output.parameters()], "lr": rate}]
+    for depth, block in enumerate(model.encoder.blocks, start=1):
+        groups.append({"params": [*block.parameters()], "lr": rate * decay**depth})
+    groups.append({"params": [*model.encoder.norm.parameters()], "lr": rate * decay})
+    groups.append({"params": [*model.embeddings.parameters()], "lr": rate * decay ** (len(groups) - 1)})
+    return groups
+
+
+def rates_alike(model, rate, decay):
+    return [{"params": [value], "lr": rate} for value in model.parameters()]
+
+
+# --- 8.4 -------------------------------------------------------------------------------------------------------------
+
+
+def labels_in_a_loop(word_ids, labels):
+    found, before = [], None
+    for word in word_ids:
+        found.append(labels[word] if word is not None and word != before else IGNORE)
+        before = word
+    return found
+
+
+def labels_by_set(word_ids, labels):
+    """A word that has been seen gets no second label."""
+    seen, found = {None}, []
+    for word in word_ids:
+        found += [IGNORE] if word in seen else [labels[word]]
+        seen.add(word)
+    return tuple(found)
+
+
+def labels_by_index(word_ids, labels):
+    found = torch.full((len(word_ids),), -100)
+    for word, label in enumerate(labels):
+        if word in word_ids:
+            found[word_ids.index(word)] = label
+    return found
+
+
+def labels_everywhere(word_ids, labels):
+    return [-100 if i is None else labels[i] for i in word_ids]
+
+
+def labels_without_word_0(word_ids, labels):
+    found = []
+    for i, word in enumerate(word_ids):
+        if word and (i == 0 or word_ids[i - 1] != word):
+            found.append(labels[word])
+        else:
+            found.append(-100)
+    return found
+
+
+# --- 8.5 -------------------------------------------------------------------------------------------------------------
+
+
+class HeadByUnbind(nn.Module):
+    def __init__(self, d_model):
+        super().__init__()
+        self.output = nn.Linear(d_model, 2)
+
+    def forward(self, x, hidden):
+        start, end = self.output(x).unbind(-1)
+        return start.masked_fill(hidden, -1e9), end.masked_fill(hidden, -1e9)
+
+
+class HeadBySplit(HeadByUnbind):
+    """Infinity, and a list."""
+
+    def forward(self, x, hidden):
+        pair = self.output(x).split(1, dim=-1)
+        return [torch.where(hidden, -torch.inf, part.squeeze(-1)) for part in pair]
+
+
+class HeadByHand(HeadByUnbind):
+    """Both products written out, and a penalty that is added."""
+
+    def forward(self, x, hidden):
+        (start, end), (b, c) = self.output.weight, self.output.bias
+        penalty = hidden.float() * -1e6
+        return torch.einsum("btd,d->bt", x, start) + b + penalty, x @ end + c + penalty
+
+
+class HeadWithoutMask(HeadByUnbind):
+    def forward(self, x, hidden):
+        return self.output(x)[:, :, 0], self.output(x)[:, :, 1]
+
+
+class HeadOfOneTensor(HeadByUnbind):
+    def forward(self, x, hidden):
+        return self.output(x).masked_fill(hidden.unsqueeze(-1), torch.finfo(x.dtype).min)
+
+
+# --- 8.6 -------------------------------------------------------------------------------------------------------------
+
+
+def span_in_loops(start, end, longest):
+    best, found = -float("inf"), (0, 0)
+    for first in range(len(start)):
+        for last in range(first, min(first + longest, len(end))):
+            if start[first] + end[last] > best:
+                best, found = start[first] + end[last], (first, last)
+    return found
+
+
+def span_by_lengths(start, end, longest):
+    """Each length at once: the ends, moved, beside the starts."""
+    candidates = []
+    for extra in range(min(longest, len(start))):
+        value, first = (start[: len(start) - extra] + end[extra:]).max(dim=0)
+        candidates.append((value.item(), first.item(), first.item() + extra))
+    _, first, last = max(candidates)
+    return [first, last]
+
+
+def span_by_where(start, end, longest):
+    places = torch.arange(len(start))
+    distance = places[None, :] - places[:, None]
+    sums = torch.where((distance >= 0) & (distance < longest), start.unsqueeze(1) + end.unsqueeze(0), -torch.inf)
+    return torch.stack(torch.unravel_index(sums.argmax(), sums.shape))
+
+
+def span_each_for_itself(start, end, longest):
+    return start.argmax(), end.argmax()
+
+
+def span_of_any_length(start, end, longest):
+    sums = (start[:, None] + end[None, :]).masked_fill(torch.ones(len(start), len(end)).tril(-1).bool(), -torch.inf)
+    return divmod(int(sums.argmax()), len(end))
+
+
+VARIANTS = {
+    "TextClassifier": {
+        "with dropout": ClassifierWithDropout,
+        "the product by hand": ClassifierByHand,
+        "a dictionary of parts": ClassifierOfParts,
+    },
+    "Frozen": {
+        "evaluation in forward": FrozenInForward,
+        "train overridden": FrozenByOverriding,
+        "a copy": FrozenCopy,
+    },
+    "layer_rates": {
+        "a loop": rates_in_a_loop,
+        "a group for each parameter": rates_of_each,
+        "with names": rates_with_extras,
+    },
+    "piece_labels": {
+        "a loop": labels_in_a_loop,
+        "a set": labels_by_set,
+        "index": labels_by_index,
+    },
+    "SpanHead": {
+        "unbind": HeadByUnbind,
+        "split": HeadBySplit,
+        "by hand": HeadByHand,
+    },
+    "best_span": {
+        "loops": span_in_loops,
+        "length by length": span_by_lengths,
+        "where": span_by_where,
+    },
+}
+
+REWRITTEN_MISTAKES = {
+    "TextClassifier": {
+        "vector of the first token": ClassifierOfFirst,
+        "encoder is called without": ClassifierForgetsPadding,
+    },
+    "Frozen": {
+        "only makes a new attribute": FrozenByAttribute,
+        "No gradient goes through": FrozenDetached,
+        "switches dropout on": FrozenOnlyOnce,
+    },
+    "layer_rates": {
+        "The blocks are the wrong way round": rates_from_the_bottom,
+        "`decay` is not used": rates_alike,
+    },
+    "piece_labels": {"Every piece of a word": labels_everywhere, "0 counts as False": labels_without_word_0},
+    "SpanHead": {"could stand where `hidden`": HeadWithoutMask, "You return one tensor": HeadOfOneTensor},
+    "best_span": {"each for itself": span_each_for_itself, "`longest` is not used": span_of_any_length},
+}
