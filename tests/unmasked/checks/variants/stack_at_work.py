@@ -7,8 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unmasked.other_ways.stack_at_work import token_loss as loss_with_ignored_labels
-
 # --- 6.1 -------------------------------------------------------------------------------------------------------------
 
 
@@ -299,7 +297,7 @@ def train_with_gradients(model, batches, learning_rate):
     parameters = list(model.parameters())
     optimizer, losses = torch.optim.AdamW(parameters, lr=learning_rate), []
     for tokens, labels, mask in batches:
-        loss = loss_with_ignored_labels(model(tokens, mask), labels, mask)
+        loss = loss_of_each(model(tokens, mask), labels, mask)
         for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters)):
             parameter.grad = gradient
         optimizer.step()
