@@ -3,6 +3,7 @@
 No real weights come here: models are small, of sizes that differ from each other, and their weights random.
 """
 
+import math
 import re
 
 import torch
@@ -19,17 +20,26 @@ QUIET = 1e-3  # times this, numbers are so small that an eps of 1e-5 drowns them
 
 
 def _fits(module, state):
-    """Puts `state` into the module: the criterion that it has parameters of these names and sizes."""
-    sentence = "its parameters have the names and sizes that the text fixes"
-    unfit = module.load(state)
-    if not unfit:
-        return holds(True, sentence, "")
-    own = module.parameters()  # asked for only now, so that known mistakes further on need not share first weights
-    name = unfit[0]
+    """Puts `state` into the module: the criterion that it has these names and sizes, and no others."""
+    sentence = "its parameters have the names and sizes that the text fixes, and there are no others"
+    if unfit := module.load(state):
+        own = module.parameters()  # asked for only now: known mistakes further on need not share first weights
+        return holds(False, sentence, _misfit(unfit[0], own, state))
+    more = [name for name in module.names() if name not in state]
+    extra = more[0] if more else ""
+    return holds(
+        not more,
+        sentence,
+        f"It has `{extra}` besides, for which BERT has no tensor, so that loading would fail. Compute in `forward` "
+        "what is not learned, and leave out what the text doesn't name.",
+    )
+
+
+def _misfit(name, own, state):
+    """Why a tensor finds no place."""
     if name in own:
-        shapes = tuple(own[name].shape), tuple(state[name].shape)
-        return holds(False, sentence, f"`{name}` has shape {shapes[0]} instead of {shapes[1]}.")
-    return holds(False, sentence, f"It has no parameter `{name}`. It has: {', '.join(list(own)[:6]) or 'none'} ...")
+        return f"`{name}` has shape {tuple(own[name].shape)} instead of {tuple(state[name].shape)}."
+    return f"It has no parameter `{name}`. It has: {', '.join(list(own)[:6]) or 'none'} ..."
 
 
 # --- 9.1 BertEmbeddings ----------------------------------------------------------------------------------------------
@@ -74,6 +84,12 @@ class _NoneIsNotHandled(_embeddings()):
         return self.norm(_right_sum(self, tokens, token_types))
 
 
+class _PositionsKept(_embeddings()):
+    def __init__(self, vocab_size, d_model, max_tokens):
+        super().__init__(vocab_size, d_model, max_tokens)
+        self.register_buffer("position_ids", torch.arange(max_tokens)[None])
+
+
 def _positions_of_rows(net, tokens, kinds):
     return net.word(tokens) + net.position(torch.arange(tokens.shape[0]))[:, None] + net.token_type(kinds)
 
@@ -108,6 +124,8 @@ def _positions_of_rows(net, tokens, kinds):
         ),
         "`eps` is PyTorch's default, 1e-5; BERT's is 1e-12.": _embeddings(eps=1e-5),
         "`eps` is 1e-6, as in other models; BERT's is 1e-12.": _embeddings(eps=1e-6),
+        "The buffer `position_ids` asks for a tensor of its own when weights are loaded; use `torch.arange` in "
+        "`forward`, or register it with `persistent=False`.": _PositionsKept,
         "The norm is missing.": _embeddings(finish=lambda net, x: x),
         "Only the word's vector is normalized; the sum of all three is.": (
             _embeddings(
@@ -137,6 +155,7 @@ def BertEmbeddings(attempt):
     }
     net = attempt.build(V, D, PLACES)
     yield _fits(net, state)
+    net.mode(training=False)
     tokens = integers(0, V, (B, T))
     expected = _embedded(state, tokens, torch.zeros_like(tokens))
     result = net(tokens)
@@ -256,9 +275,8 @@ def _rename(pooler=None, positions=None, after=lambda new: new, **table):
         "`up` and `down` are swapped: `intermediate` leads up to the wide layer.": (
             _rename(intermediate_dense="feed_forward.down", output_dense="feed_forward.up")
         ),
-        "`encoder.layer` is not renamed; ours are `encoder.blocks`.": (
-            _rename(after=lambda new: new.replace("encoder.blocks", "encoder.layer"))
-        ),
+        "`encoder.layer.0` keeps its name; ours is `encoder.blocks.0`, and so for every number: the 3 in the table is "
+        "an example.": (_rename(after=lambda new: new.replace("encoder.blocks", "encoder.layer"))),
         "Every layer gets the number 0; keep the number that stands in the name.": (
             _rename(after=lambda new: re.sub(r"blocks\.\d+", "blocks.0", new))
         ),
@@ -302,6 +320,8 @@ def _names(received, sentence, earns=0):
     wrong = next((name for name, new in received.items() if new != _renamed(name)), None)
     if wrong is None:
         return holds(True, sentence, "", earns=earns)
+    if set(received.values()) == {None}:
+        return holds(False, sentence, "The result is None for every name: is a `return` missing?")
     return holds(False, sentence, f"`{wrong}` becomes {received[wrong]!r} instead of {_renamed(wrong)!r}.")
 
 
@@ -350,6 +370,7 @@ def _bert(
     eps=(EPS, EPS),
     form="none",
     shared=False,
+    shared_part=None,
     last_norm=False,
     embeddings=None,
     enter=lambda model, tokens: model.embeddings(tokens),
@@ -363,6 +384,8 @@ def _bert(
             heads, layers, d_hidden = sizes(heads, layers, d_hidden)
             self.embeddings = (embeddings or _embeddings())(vocab_size, d_model, max_tokens)
             blocks = [_Block(d_model, heads, d_hidden, pre_norm, eps, form) for _ in range(layers)]
+            for block in blocks if shared_part else ():
+                setattr(block, shared_part, getattr(blocks[0], shared_part))
             self.encoder = nn.Module()
             self.encoder.blocks = nn.ModuleList([blocks[0]] * layers if shared else blocks)
             self.encoder.norm = nn.LayerNorm(d_model) if last_norm else nn.Identity()
@@ -376,6 +399,12 @@ def _bert(
     return Bert
 
 
+class _WithPooler(_bert()):
+    def __init__(self, vocab_size, d_model, heads, layers, d_hidden, max_tokens):
+        super().__init__(vocab_size, d_model, heads, layers, d_hidden, max_tokens)
+        self.pooler = nn.Linear(d_model, d_model)
+
+
 @exercise(
     points=3,
     uses=("BertEmbeddings",),
@@ -387,6 +416,10 @@ def _bert(
         "Your encoder has a last norm; a post-norm block ends in one, so BERT has no other.": _bert(last_norm=True),
         "The feed-forward net has GELU's approximation with tanh; BERT's has the exact one.": _bert(form="tanh"),
         "It is one block, used several times: make a new one for each layer.": _bert(shared=True),
+        "All blocks share one `attention`: make a new one for each, inside the loop.": _bert(shared_part="attention"),
+        "All blocks share one `feed_forward`: make a new one for each, inside the loop.": (
+            _bert(shared_part="feed_forward")
+        ),
         "The mask does not reach the blocks.": _bert(masked=lambda mask: None),
         "The mask is turned round: True means padding, as everywhere in this course.": (
             _bert(masked=lambda mask: None if mask is None else ~mask)
@@ -401,7 +434,11 @@ def _bert(
         "The number of heads that is passed in has no effect.": (
             _bert(lambda heads, layers, hidden: (1, layers, hidden))
         ),
+        "The number of heads is fixed in yours, to 12: make as many as `heads` says.": (
+            _bert(lambda heads, layers, hidden: (12, layers, hidden))
+        ),
         "The embeddings in it have no norm.": _bert(enter=lambda model, tokens: _vectors(model.embeddings, tokens)),
+        "There is a pooler in it; BERT's has no place in ours, since nothing here needs it.": _WithPooler,
         "There is one block too few.": _bert(lambda heads, layers, hidden: (heads, layers - 1, hidden)),
     },
 )
@@ -425,7 +462,8 @@ def Bert(attempt):
         result,
         _encoded(words, layers, tokens),
         "with known weights, the result is that of PyTorch's encoder layers, post-norm, with the exact GELU",
-        "With known weights the result is not that of post-norm blocks over the embeddings.",
+        "With known weights the result is not BERT's: embeddings, then post-norm blocks, each with its own parts, and "
+        "with `heads` heads.",
         earns=1,
         tolerance=1e-4,
     )
@@ -463,7 +501,7 @@ def _layer():
     layer = nn.TransformerEncoderLayer(**sizes, dropout=0.0, activation="gelu", batch_first=True)
     with torch.no_grad():
         for name, parameter in layer.named_parameters():
-            parameter.copy_(tensor(*parameter.shape, scale=0.5) + (1.5 if "norm" in name and "weight" in name else 0))
+            parameter.copy_(tensor(*parameter.shape, scale=0.4) + (1.5 if "norm" in name and "weight" in name else 0))
         layer.linear1.bias -= 1.5  # many hidden numbers are around -2, where forms of GELU differ most
     return layer
 
@@ -504,7 +542,7 @@ def _encoded(words, layers, tokens, mask=None):
 def _by(measure, passes=lambda difference, tolerance: difference <= tolerance):
     """A `first_difference` with another measure of the difference, or another test of it."""
 
-    def first_difference(mine, theirs, tolerance=1e-4):
+    def first_difference(mine, theirs, tolerance=1e-5):
         for name in theirs:
             difference = measure(mine[name] - theirs[name])
             if not passes(difference, tolerance):
@@ -518,29 +556,59 @@ def _largest(difference):
     return difference.abs().max().item()
 
 
-def _worst_layer(mine, theirs, tolerance=1e-4):
+def _worst_layer(mine, theirs, tolerance=1e-5):
     found = {name: _largest(mine[name] - theirs[name]) for name in theirs}
     name = max(found, key=lambda name: (found[name] != found[name], found[name]))
     return None if found[name] <= tolerance else (name, found[name])
 
 
-def _last_layer(mine, theirs, tolerance=1e-4):
+def _last_layer(mine, theirs, tolerance=1e-5):
     return _by(_largest)(mine, dict(reversed(theirs.items())), tolerance)
 
 
-def _number_of_layer(mine, theirs, tolerance=1e-4):
+def _number_of_layer(mine, theirs, tolerance=1e-5):
     found = _by(_largest)(mine, theirs, tolerance)
     return found and (list(theirs).index(found[0]), found[1])
 
 
-def _first_layer_only(mine, theirs, tolerance=1e-4):
+def _first_layer_only(mine, theirs, tolerance=1e-5):
     for name in theirs:
         difference = _largest(mine[name] - theirs[name])
         return None if difference <= tolerance else (name, difference)
 
 
-def _fixed(mine, theirs, tolerance=1e-4):
-    return _by(_largest)(mine, theirs, 1e-4)
+def _fixed(mine, theirs, tolerance=1e-5):
+    return _by(_largest)(mine, theirs, 1e-5)
+
+
+def _alphabetical(mine, theirs, tolerance=1e-5):
+    return _by(_largest)(mine, {name: theirs[name] for name in sorted(theirs)}, tolerance)
+
+
+def _all_but_the_first(mine, theirs, tolerance=1e-5):
+    return _by(_largest)(mine, dict(list(theirs.items())[1:]), tolerance)
+
+
+def _of_some(choose):
+    """A `first_difference` that sees only what `choose` makes of each tensor."""
+
+    def first_difference(mine, theirs, tolerance=1e-5):
+        mine, theirs = ({name: choose(x) for name, x in side.items()} for side in (mine, theirs))
+        return _by(_largest)(mine, theirs, tolerance)
+
+    return first_difference
+
+
+def _nan_first(mine, theirs, tolerance=1e-5):
+    for name in theirs:
+        if mine[name].isnan().any():
+            return name, math.nan
+    return _by(_largest)(mine, theirs, tolerance)
+
+
+def _nan_is_0(mine, theirs, tolerance=1e-5):
+    found = _by(_largest)(mine, theirs, tolerance)
+    return (found[0], 0.0) if found and math.isnan(found[1]) else found
 
 
 @exercise(
@@ -558,48 +626,70 @@ def _fixed(mine, theirs, tolerance=1e-4):
         "You take the smallest difference; the largest is asked for.": (
             _by(lambda difference: difference.abs().min().item())
         ),
-        "You name the layer with the largest difference; a mistake grows on its way up, so the *first* one counts.": (
+        "You compare the first token of each row only; the difference may be anywhere.": _of_some(lambda x: x[:, 0]),
+        "You compare the largest numbers of the two; subtract first, then take the largest.": _of_some(
+            lambda x: x.max()
+        ),
+        "You take the absolute values before you subtract, so that -1 and 1 are equal; subtract first.": _of_some(
+            torch.abs
+        ),
+        "You name the layer with the largest difference; a mistake grows on its way up, so the first one counts.": (
             _worst_layer
         ),
-        "You name the last layer that differs; the *first* one is where to look.": _last_layer,
+        "You name the last layer that differs; the first one is where to look.": _last_layer,
+        "You go through the names in alphabetical order; the order of the layers is that of the dictionary.": (
+            _alphabetical
+        ),
+        "The first layer is left out; look at all.": _all_but_the_first,
         "You look at the first layer only: `return None` must come after the loop.": _first_layer_only,
         "You return the layer's number; its name is asked for.": _number_of_layer,
         "You ask for equality to the last digit; anything up to `tolerance` is rounding.": (
             _by(_largest, lambda difference, tolerance: difference == 0)
         ),
         "The `tolerance` that is passed in has no effect.": _fixed,
-        "NaN slips through: it is not greater than anything. Ask for `not difference <= tolerance`.": (
-            _by(_largest, lambda difference, tolerance: not difference > tolerance)
+        "NaN slips through: it is not greater than anything. Leave it as it is, and ask for "
+        "`not difference <= tolerance`.": (_by(_largest, lambda difference, tolerance: not difference > tolerance)),
+        "You turn NaN into 0 before you compare; leave it as it is, since NaN is a difference.": _of_some(
+            torch.nan_to_num
         ),
+        "You look for NaN in all layers first; a layer before it may differ already.": _nan_first,
+        "For NaN you tell a difference of 0; it is NaN.": _nan_is_0,
     },
 )
 def first_difference(attempt):
-    """By hand: a difference is put into one number of one layer, or into several layers."""
+    """By hand: differences are put into numbers of one layer, or of several."""
     theirs = {name: tensor(B, T, D, scale=2) for name in ("embeddings", "block 0", "block 1", "block 2")}
-    rounded = {name: value + tensor(B, T, D, scale=1.5e-5) for name, value in theirs.items()}
+    theirs["embeddings"][1, 2, 3], theirs["block 1"][1, 2, 3] = -0.75, 2.0
+    rounded = {name: value + tensor(B, T, D, scale=1.5e-6) for name, value in theirs.items()}
     result = attempt(rounded, theirs)
     yield holds(
         result is None,
         "where all differences are below the tolerance, the result is None",
-        f"Differences of 0.00005 are rounding, so the result must be None; yours is {_shown(result)}.",
+        f"Differences of 0.000005 are rounding, so the result must be None; yours is {_shown(result)}.",
     )
+    off = rounded | {"embeddings": rounded["embeddings"] + 0.05 + 0.05 * tensor(B, T, D).sigmoid()}
+    off["embeddings"][1, 2, 3] = theirs["embeddings"][1, 2, 3] + 0.125
+    yield _found(attempt(off, theirs), "embeddings", 0.125, "of the differences in a layer, the largest is told")
     for name, amount, what in (
-        ("embeddings", 0.125, "a difference in the embeddings"),
-        ("embeddings", -0.125, "a negative one"),
-        ("block 1", 0.5, "a difference in block 1"),
+        ("embeddings", -0.125, "a single negative difference in the embeddings"),
+        ("embeddings", 1.5, "one between -0.75 and 0.75"),
+        ("block 1", 0.5, "a single difference in block 1"),
     ):
         result = attempt(_nudged(rounded, {name: amount}), theirs)
-        yield _found(result, name, amount, f"{what} is found there, and its size is told")
-    growing = _nudged(rounded, {"block 0": 0.01, "block 1": 3.0, "block 2": -0.25})
-    yield _found(attempt(growing, theirs), "block 0", 0.01, "of several differences, the first is found", earns=1)
-    result = attempt(growing, theirs, 0.1)
+        yield _found(result, name, amount, f"{what} is found there")
+    growing = _nudged(rounded, {"embeddings": 0.01, "block 0": -0.25, "block 1": 3.0, "block 2": -0.25})
+    yield _found(attempt(growing, theirs), "embeddings", 0.01, "of several layers, the first is named", earns=1)
+    result = attempt(growing, theirs, 0.5)
     yield _found(result, "block 1", 3.0, "with a larger tolerance, smaller differences are passed over")
     result = attempt(_nudged(rounded, {"block 1": torch.nan}), theirs)
     yield holds(
-        isinstance(result, (list, tuple)) and len(result) == 2 and result[0] == "block 1",
+        _pair(result) and result[0] == "block 1" and not math.isfinite(result[1]),
         "NaN is a difference",
-        f"There is NaN in block 1, and the result is {_shown(result)}: every comparison with NaN is False.",
+        f"There is NaN in block 1, and the result is {_shown(result)}, not 'block 1' and NaN: every comparison with "
+        "NaN is False.",
     )
+    result = attempt(_nudged(rounded, {"block 0": 0.01, "block 2": torch.nan}), theirs)
+    yield _found(result, "block 0", 0.01, "a difference before the NaN comes first")
 
 
 def _nudged(stages, by):
@@ -612,12 +702,19 @@ def _nudged(stages, by):
 
 def _found(result, name, difference, sentence, earns=0):
     """The criterion that a `first_difference` has found this layer, and the size of what differs there."""
-    told = f"In {name} a number differs by {difference:g}, nothing before it does; you return {_shown(result)}."
-    if not isinstance(result, (list, tuple)) or len(result) != 2 or result[0] != name:
-        return holds(False, sentence, told)
-    number = isinstance(result[1], (int, float, torch.Tensor)) and torch.as_tensor(result[1]).numel() == 1
-    good = number and abs(float(result[1]) - abs(difference)) < 1e-3
+    told = (
+        f"In {name} the largest difference is {abs(difference):g}, and nothing before it differs by more than the "
+        f"tolerance; you return {_shown(result)}."
+    )
+    good = _pair(result) and result[0] == name and abs(float(result[1]) - abs(difference)) < 1e-3
     return holds(good, sentence, told, earns=earns)
+
+
+def _pair(result):
+    """Whether this is a pair of something and a number."""
+    if not isinstance(result, (list, tuple)) or len(result) != 2:
+        return False
+    return isinstance(result[1], (int, float)) or isinstance(result[1], torch.Tensor) and result[1].numel() == 1
 
 
 def _shown(result):
@@ -651,6 +748,14 @@ def _pooling_in_place(x, key_padding_mask):
         "You add up the tokens; the sum has to be divided by their number.": (
             lambda x, key_padding_mask: (x * ~key_padding_mask[..., None]).sum(1)
         ),
+        "You divide by one more than the number of real tokens.": (
+            lambda x, key_padding_mask: (
+                (x * ~key_padding_mask[..., None]).sum(1) / (1 + (~key_padding_mask).sum(1)[:, None])
+            )
+        ),
+        "You leave the first token, `[CLS]`, out; every real token counts.": (
+            lambda x, key_padding_mask: _pooled(x[:, 1:], key_padding_mask[:, 1:])
+        ),
         "You take the largest numbers; the mean is asked for.": (
             lambda x, key_padding_mask: x.masked_fill(key_padding_mask[..., None], -torch.inf).amax(1)
         ),
@@ -677,7 +782,10 @@ def mean_pooling(attempt):
     yield shaped(result, B=B, D=D)
     whole = x[2].mean(0)
     yield close(
-        result[2], whole, "without padding it is the mean of the tokens", "A row without padding is not their mean."
+        result[2],
+        whole,
+        "without padding it is the mean of the tokens",
+        "For a row without padding, the result is not the mean of its tokens.",
     )
     expected = torch.stack([row[~hidden].mean(0) for row, hidden in zip(x, mask)])
     yield close(
@@ -740,7 +848,7 @@ def _too_many(query, vectors, count):
         ),
         "Only the vectors are brought to length 1. The order is right, but these are no cosines: divide by the query's "
         "length too.": _ranked(lambda query, vectors: F.normalize(vectors, dim=-1) @ query),
-        "The vectors are brought to length 1 along the wrong axis: each *row* is a vector, `dim=-1`.": (
+        "The vectors are brought to length 1 along the wrong axis: each row is a vector, `dim=-1`.": (
             _ranked(lambda query, vectors: F.normalize(vectors, dim=0) @ F.normalize(query, dim=-1))
         ),
         "You divide by the sum of the numbers; the length of a vector is the root of the sum of their squares.": (
@@ -753,6 +861,9 @@ def _too_many(query, vectors, count):
         "You drop the sign: opposite vectors, with cosine -1, are the least similar.": (
             _ranked(lambda query, vectors: _cosines(query, vectors).abs())
         ),
+        "Negative cosines become 0 in yours; they go down to -1.": (
+            _ranked(lambda query, vectors: _cosines(query, vectors).clamp(0, 1))
+        ),
         "The right ones, in the order of their indices; the most similar comes first.": _ranked(_cosines, order=False),
         "Indices and cosines are swapped: return the cosines first.": _positions_first,
         "You return all of them; only `count` are asked for.": (
@@ -764,7 +875,10 @@ def _too_many(query, vectors, count):
 def most_similar(attempt):
     """`F.cosine_similarity`, sorted."""
     count, total = 4, 11
-    vectors, query = tensor(total, D) * (3 * tensor(total, 1)).exp(), tensor(D, scale=3)
+    query = tensor(D, scale=3)
+    vectors = F.normalize(tensor(total, D) + 0.8 * F.normalize(query, dim=-1), dim=-1)
+    places = _cosines(query, vectors).argsort(descending=True).argsort()
+    vectors *= (0.2 + places)[:, None]  # the more similar, the shorter
     vectors[6] = -7 * query  # the least similar of all
     expected = F.cosine_similarity(query[None], vectors).sort(descending=True)
     result = attempt(query, vectors, count)
@@ -795,9 +909,16 @@ def most_similar(attempt):
         "the indices come in the same order",
         "The indices are not in the order of the cosines.",
     )
-    few = attempt(query, vectors[:3], count)
+    opposite = -vectors[expected.indices[:3]]
+    few = attempt(query, opposite, count)
     yield holds(
         isinstance(few, (list, tuple)) and len(few) == 2 and getattr(few[1], "shape", None) == (3,),
         "of fewer vectors, all are returned",
         "Of three vectors and a count of four, all three must be returned.",
+    )
+    yield close(
+        few[0],
+        _cosines(query, opposite).sort(descending=True).values,
+        "also where all cosines are negative",
+        "Where all cosines are negative, yours are wrong.",
     )

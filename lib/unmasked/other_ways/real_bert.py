@@ -59,7 +59,7 @@ class Bert(nn.Module):
 
 # A generator computes a difference only when it is asked for the next one, and `next` stops asking at
 # the first that is too large.
-def first_difference(mine, theirs, tolerance=1e-4):
+def first_difference(mine, theirs, tolerance=1e-5):
     sizes = ((name, (mine[name] - theirs[name]).abs().max().item()) for name in theirs)
     return next(((name, size) for name, size in sizes if not size <= tolerance), None)
 

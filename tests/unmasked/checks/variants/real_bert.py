@@ -4,17 +4,18 @@ import copy
 import math
 import re
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unmasked.other_ways.real_bert import BertEmbeddings as BySlices
+from nanobert.multi_head import MultiHeadAttention
 
 
 class WithExpandedPositions(nn.Module):
     """Positions for every row, token types by `new_zeros`."""
 
-    def __init__(self, vocab_size, d_model, max_tokens, dropout=0.0):
+    def __init__(self, vocab_size, d_model, max_tokens, dropout=0.1):
         super().__init__()
         self.norm = nn.LayerNorm(d_model, 1e-12)
         self.dropout = nn.Dropout(dropout)
@@ -170,7 +171,7 @@ class EpsAtOnce(nn.Module):
 
     def __init__(self, vocab_size, d_model, heads, layers, d_hidden, max_tokens):
         super().__init__()
-        self.embeddings = BySlices(vocab_size, d_model, max_tokens)
+        self.embeddings = NormByHand(vocab_size, d_model, max_tokens)
         self.encoder = Encoder([Block(d_model, heads, d_hidden) for _ in range(layers)])
 
     def forward(self, tokens, key_padding_mask=None):
@@ -211,14 +212,14 @@ class OwnNorms(nn.Module):
         return self.layers[-1]
 
 
-def difference_by_allclose(mine, theirs, tolerance=1e-4):
+def difference_by_allclose(mine, theirs, tolerance=1e-5):
     for name, expected in theirs.items():
         if not torch.allclose(mine[name], expected, rtol=0, atol=tolerance):
             return [name, (mine[name] - expected).abs().max()]
     return None
 
 
-def difference_in_loops(mine, theirs, tolerance=1e-4):
+def difference_in_loops(mine, theirs, tolerance=1e-5):
     for name in theirs:
         worst = 0.0
         for a, b in zip(mine[name].flatten().tolist(), theirs[name].flatten().tolist()):
@@ -227,6 +228,14 @@ def difference_in_loops(mine, theirs, tolerance=1e-4):
             worst = max(worst, abs(a - b))
         if worst > tolerance:
             return name, worst
+
+
+def difference_by_numpy(mine, theirs, tolerance=1e-5):
+    for name in theirs:
+        worst = np.abs(mine[name].numpy() - theirs[name].numpy()).max()
+        if np.isnan(worst) or worst > tolerance:
+            return name, worst
+    return None
 
 
 def pooling_by_product(x, key_padding_mask):
@@ -274,6 +283,7 @@ VARIANTS = {
     "first_difference": {
         "allclose": difference_by_allclose,
         "loops": difference_in_loops,
+        "numpy": difference_by_numpy,
     },
     "mean_pooling": {
         "einsum": pooling_by_product,
@@ -306,20 +316,20 @@ class MaskForgotten(EpsAtOnce):
         return self.encoder(self.embeddings(tokens))
 
 
-class DefaultEps(BySlices):
+class DefaultEps(WithExpandedPositions):
     def __init__(self, *sizes):
         super().__init__(*sizes)
         self.norm.eps = 1e-5
 
 
-def difference_by_greater(mine, theirs, tolerance=1e-4):
+def difference_by_greater(mine, theirs, tolerance=1e-5):
     for name in mine:
         worst = torch.max(torch.abs(mine[name] - theirs[name]))
         if worst > tolerance:
             return name, worst.item()
 
 
-def difference_of_first(mine, theirs, tolerance=1e-4):
+def difference_of_first(mine, theirs, tolerance=1e-5):
     for name in mine:
         worst = (mine[name] - theirs[name]).abs().max().item()
         if worst > tolerance:
@@ -328,11 +338,97 @@ def difference_of_first(mine, theirs, tolerance=1e-4):
             return None
 
 
+class PositionIds(NormByHand):
+    """As in many tutorials."""
+
+    def __init__(self, vocab_size, d_model, max_tokens):
+        super().__init__(vocab_size, d_model, max_tokens)
+        self.register_buffer("position_ids", torch.arange(max_tokens).expand((1, -1)))
+
+
+class OneAttention(EpsAtOnce):
+    def __init__(self, vocab_size, d_model, heads, layers, d_hidden, max_tokens):
+        super().__init__(vocab_size, d_model, heads, layers, d_hidden, max_tokens)
+        attention = PlainAttention(d_model, heads)
+        for block in self.encoder.blocks:
+            block.attention = attention
+
+
+class TwelveHeads(EpsAtOnce):
+    def __init__(self, vocab_size, d_model, heads, layers, d_hidden, max_tokens):
+        super().__init__(vocab_size, d_model, heads, layers, d_hidden, max_tokens)
+        for block in self.encoder.blocks:
+            block.attention = MultiHeadAttention(d_model, 12)
+
+
+class Pooler(EpsAtOnce):
+    def __init__(self, vocab_size, d_model, heads, layers, d_hidden, max_tokens):
+        super().__init__(vocab_size, d_model, heads, layers, d_hidden, max_tokens)
+        self.pooler = nn.Linear(d_model, d_model)
+
+
+def only_layer_3(name):
+    return rename_by_parts(name) and rename_by_parts(name).replace("blocks", "layer").replace("layer.3.", "blocks.3.")
+
+
+def difference_in_order(mine, theirs, tolerance=1e-5):
+    for name in sorted(mine):
+        if not torch.allclose(mine[name], theirs[name], rtol=0, atol=tolerance):
+            return name, (mine[name] - theirs[name]).abs().max().item()
+
+
+def difference_of_sizes(mine, theirs, tolerance=1e-5):
+    for name in theirs:
+        worst = (mine[name].abs() - theirs[name].abs()).abs().max().item()
+        if not worst <= tolerance:
+            return name, worst
+
+
+def difference_of_later_layers(mine, theirs, tolerance=1e-5):
+    return difference_by_allclose(mine, {name: theirs[name] for name in list(theirs)[1:]}, tolerance)
+
+
+def difference_without_nan(mine, theirs, tolerance=1e-5):
+    for name in theirs:
+        worst = (mine[name].nan_to_num() - theirs[name]).abs().max().item()
+        if worst > tolerance:
+            return name, worst
+
+
+def nan_before_all(mine, theirs, tolerance=1e-5):
+    for name in theirs:
+        if torch.isnan(mine[name]).any():
+            return name, float("nan")
+    return difference_by_numpy(mine, theirs, tolerance)
+
+
+def clamped(query, vectors, count):
+    cosines = F.cosine_similarity(vectors, query, dim=1).clamp(0, 1)
+    return cosines.topk(min(count, len(vectors)))
+
+
 REWRITTEN_MISTAKES = {
-    "BertEmbeddings": {"PyTorch's default, 1e-5": DefaultEps},
-    "rename": {"What follows attention lands in the feed-forward net": longer_name_last},
-    "Bert": {"norms keep PyTorch's eps": EpsForgotten, "does not reach the blocks": MaskForgotten},
-    "first_difference": {"NaN slips through": difference_by_greater, "first layer only": difference_of_first},
+    "BertEmbeddings": {"PyTorch's default, 1e-5": DefaultEps, "The buffer `position_ids`": PositionIds},
+    "rename": {
+        "What follows attention lands in the feed-forward net": longer_name_last,
+        "the 3 in the table": only_layer_3,
+    },
+    "Bert": {
+        "norms keep PyTorch's eps": EpsForgotten,
+        "does not reach the blocks": MaskForgotten,
+        "share one `attention`": OneAttention,
+        "fixed in yours, to 12": TwelveHeads,
+        "There is a pooler": Pooler,
+    },
+    "first_difference": {
+        "NaN slips through": difference_by_greater,
+        "first layer only": difference_of_first,
+        "alphabetical order": difference_in_order,
+        "absolute values before": difference_of_sizes,
+        "first layer is left out": difference_of_later_layers,
+        "NaN into 0": difference_without_nan,
+        "NaN in all layers first": nan_before_all,
+    },
     "mean_pooling": {
         "padding included": lambda x, key_padding_mask: (
             x.masked_fill(key_padding_mask.unsqueeze(2), 0).sum(1) / x.shape[1]
@@ -343,6 +439,7 @@ REWRITTEN_MISTAKES = {
         "long vectors win": lambda query, vectors, count: torch.topk(
             (vectors * query).sum(-1), min(count, len(vectors))
         ),
+        "Negative cosines": clamped,
         "`topk` fails": lambda query, vectors, count: torch.topk(F.cosine_similarity(query, vectors), count),
     },
 }
