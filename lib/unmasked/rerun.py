@@ -9,7 +9,7 @@ from unmasked.attempt import Host, Request
 from unmasked.saved import defines, read_cells, statements_of, takes_from_the_course
 
 IMPORT_SECONDS = 60  # an import that is cut off leaves half a module behind
-SOLUTION = "### BEGIN SOLUTION"
+SOLUTION = "BEGIN SOLUTION"  # nbgrader leaves none of these markers in what learners get
 
 
 @dataclass(frozen=True)
