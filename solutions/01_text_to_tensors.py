@@ -6,7 +6,7 @@
 #
 # **At the end you will have built** the whole way from text to a tensor of vectors: a vocabulary, the WordPiece
 # tokenizer of BERT (equal to Hugging Face's on every verse of the course's text), padded batches with their mask, and
-# the embedding. It takes about 65 minutes.
+# the embedding. It takes about 80 minutes.
 
 # %%
 import re
@@ -42,11 +42,11 @@ print(f"{len(corpus.train):,} verses, {len(words):,} words, {len(set(words)):,} 
 # %% [markdown]
 # ## Words?
 #
-# ### Exercise 1.1 · A vocabulary (about 8 min)
+# ### Exercise 1.1 · A vocabulary (about 9 min)
 #
 # A *vocabulary* numbers tokens: a dict token → *id*. The ids 0 to 4 are special: `[PAD]` fills up rows, `[UNK]` stands for
 # the unknown, `[CLS]` and `[SEP]` frame a text, `[MASK]` hides a token. Then come the most frequent tokens, most frequent
-# first, equally frequent ones by alphabet, until there are `size` entries in all.
+# first, equally frequent ones by alphabet, until there are `size` entries in all, or no tokens left.
 #
 # <details><summary>Hint 1</summary><code>Counter(tokens)</code> counts. <code>sorted(counts, key=...)</code> sorts its keys; a key may be a tuple, compared from left to right.</details>
 # <details><summary>Hint 2 (nearly the solution)</summary>Sort by <code>(-counts[token], token)</code>. Put <code>SPECIAL_TOKENS</code> before the sorted list, cut it at <code>size</code>, and number it with <code>enumerate</code>.</details>
@@ -72,7 +72,7 @@ checks.build_vocabulary(build_vocabulary)
 
 # %%
 with once_done("exercise 1.1"):
-    sizes, shares = (500, 1000, 2000, 4000, 8000, 16000), []
+    sizes, shares = (500, 1000, 2000, 4000, 8000, len(set(words)) + 5), []
     for size in sizes:
         known = build_vocabulary(words, size)
         shares.append(sum(word not in known for word in new_words) / len(new_words))
@@ -108,7 +108,7 @@ with once_done("exercise 1.1"):
 # longest, written with `##`, that begins the rest; and so on, never going back.
 
 # %% [markdown]
-# ### Exercise 1.2 · WordPiece (about 15 min)
+# ### Exercise 1.2 · WordPiece (about 18 min)
 #
 # Return the list of a word's pieces. If at some place no piece fits, the *whole word* is `["[UNK]"]`; so is a word of more
 # than 100 characters.
@@ -148,8 +148,10 @@ with once_done("exercise 1.2"):
 # %% [markdown]
 # ## Where pieces come from
 #
-# From the text itself (Sennrich et al. 2016). Cut every word into characters. Find the pair of neighbours that occurs
-# most often in the text; join it wherever it stands: a new piece. Repeat, until the vocabulary is large enough.
+# From the text itself, by *byte-pair encoding* (Sennrich et al. 2016). Cut every word into characters. Find the pair of
+# neighbours that occurs most often in the text; join it wherever it stands: a new piece. Repeat, until the vocabulary
+# is large enough. (BERT's own pieces were chosen by another score, the likelihood of the text, Schuster and Nakajima
+# 2012. Words are cut in the same way, wherever the pieces come from.)
 
 # %% [markdown]
 # ### Exercise 1.3 · The most frequent pair (about 10 min)
@@ -264,7 +266,8 @@ with once_done("exercise 1.2"):
 #
 # ### Exercise 1.4 · Encode (about 6 min)
 #
-# From words to ids: `[CLS]`, all pieces of all words in order, `[SEP]`. Return one flat list of whole numbers.
+# From words to ids: `[CLS]`, all pieces of all words in order, `[SEP]`. Return one flat list (no tuple, no tensor) of
+# whole numbers.
 #
 # <details><summary>Hint 1</summary>Collect the pieces of all words with <code>word_pieces</code>, then put the two special tokens around them. Then look up.</details>
 # <details><summary>Hint 2 (nearly the solution)</summary>A comprehension with two loops, <code>[piece for word in words for piece in ...]</code>, gives the pieces; a second one looks each of <code>["[CLS]", *pieces, "[SEP]"]</code> up in <code>vocabulary</code>.</details>
@@ -282,7 +285,8 @@ def encode(words, vocabulary):
 checks.encode(encode)
 
 # %% [markdown]
-# Is it the real WordPiece? Give Hugging Face's the same vocabulary, and compare *every verse*:
+# Is it the real WordPiece? Give Hugging Face's the same vocabulary, and compare *every verse* (this takes
+# a quarter of a minute):
 
 # %%
 hugging_face = BertWordPieceTokenizer(vocabulary, lowercase=True)
@@ -311,7 +315,7 @@ with once_done("exercise 1.4, after 1.2"):
 # ### Exercise 1.5 · A batch (about 8 min)
 #
 # Fill up every row at its end with `pad_id`, to the length of the longest, and say where: return `tokens` (B, T), whole
-# numbers, and `key_padding_mask` (B, T), True where a token is padding.
+# numbers, and `key_padding_mask` (B, T), True where a token is padding. (No row has the number `pad_id` in it.)
 #
 # <details><summary>Hint 1</summary>Lists can be added and repeated: <code>row + [pad_id] * missing</code>. The same with <code>False</code> and <code>True</code> gives the mask.</details>
 # <details><summary>Hint 2 (nearly the solution)</summary>With <code>longest</code>, the largest <code>len(row)</code>, each row lacks <code>longest - len(row)</code> tokens; its mask is <code>len(row)</code> times False, then that many times True. <code>torch.tensor</code> takes a list of lists of the same length.</details>
@@ -343,8 +347,8 @@ with once_done("exercise 1.5, after 1.4"):
 
 # %% [markdown]
 # **Beware of the other mask.** Hugging Face's models take an `attention_mask`: 1 where a token *counts*, 0 where it is
-# padding, the inverse of ours (which is that of PyTorch's `nn.MultiheadAttention`). Mixing them up gives no error; the
-# model just looks at nothing but padding.
+# padding, the inverse of ours (which is that of PyTorch's `nn.MultiheadAttention`). Shapes fit, so mixing them up may
+# give no error; the words are left out, and the padding is read.
 
 # %%
 hugging_face.enable_padding()
@@ -381,7 +385,8 @@ with once_done("exercise 1.5, after 1.4"):
 #
 # ### Exercise 1.6 · Embed (about 4 min)
 #
-# For each token the row of its number: (B, T), (V, D) → (B, T, D).
+# For each token the row of its number: (B, T), (V, D) → (B, T, D). You build what `F.embedding` and `nn.Embedding` do,
+# so write it without them.
 #
 # <details><summary>Hint 1</summary>A tensor can be indexed by a tensor of whole numbers, of any shape.</details>
 # <details><summary>Hint 2 (nearly the solution)</summary>Index the table with the tokens; the axes of the tokens take the place of the table's first axis.</details>
@@ -407,7 +412,7 @@ one_hot = nn.functional.one_hot(some, 12).float()
 with once_done("exercise 1.6"):
     vectors = embed(some, small_table)
     pictures.lookup(one_hot[0], small_table, vectors[0], [f"token {id}" for id in some[0].tolist()])
-    print("lookup and product are equal:", torch.equal(vectors, one_hot @ small_table))
+    print("lookup and product are equal:", torch.allclose(vectors, one_hot @ small_table))
 
 # %% [markdown]
 # Nobody computes it as a product. For the batch above, with a table of 64 numbers for each token:
@@ -417,7 +422,7 @@ layer = nn.Embedding(len(vocabulary), 64)  # PyTorch's own: a table, and the loo
 with once_done("exercise 1.6, after 1.5"):
     batch, key_padding_mask = batch_of(verses)
     vectors = embed(batch, layer.weight)
-    print("equal to nn.Embedding:", torch.equal(vectors, layer(batch)), " shape (B, T, D):", tuple(vectors.shape))
+    print("equal to nn.Embedding:", torch.allclose(vectors, layer(batch)), " shape (B, T, D):", tuple(vectors.shape))
     print(f"numbers multiplied: {batch.numel() * len(vocabulary) * 64:,} as a product, 0 as a lookup")
     vectors.sum().backward()
     rows_reached = int(layer.weight.grad.any(dim=1).sum())
@@ -441,13 +446,13 @@ with once_done("exercise 1.6, after 1.5"):
 # ### END SOLUTION
 
 # %% [markdown] explain="why_inverted"
-# **2.** A colleague hands Hugging Face's `attention_mask.bool()` to your model as `key_padding_mask`. What happens, and
-# how would you notice?
+# **2.** A colleague hands Hugging Face's `attention_mask.bool()` to your `masked_mean` of lesson 00 as
+# `key_padding_mask`. What comes out for a short row, what for the longest, and how would you notice?
 #
 # ### BEGIN SOLUTION
-# Every word is hidden and every padding token is attended to: words see nothing but padding, and in a row without padding
-# nothing at all. There is no error, since shapes and types are right; the results are just poor. Change the padding:
-# results must not change; or change a word: they must.
+# Every word counts as padding, and every padding token as a word: a short row gets the vector of `[PAD]`, whatever it
+# says, and the longest, in which nothing is padding, gets 0. There is no error, since shapes and types are right. Change
+# a word: the result must change; change what stands in the padding: it must not.
 # ### END SOLUTION
 
 # %% [markdown] explain="why_lookup"

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from tokenizers.models import WordPiece
 from torch.nn.utils.rnn import pad_sequence
 
-from unmasked.attempt import Foreign
-from unmasked.criteria import close, holds, shaped, tensor
+from unmasked.criteria import close, holds, kind, shaped, tensor
 from unmasked.exercise import exercise
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -17,12 +16,6 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 def _numbered(tokens, first=0):
     return {token: number for number, token in enumerate(tokens, start=first)}
-
-
-def _kind(value):
-    """What to call a value in a sentence."""
-    name = value.type_name if isinstance(value, Foreign) else type(value).__name__
-    return "None (is a `return` missing?)" if value is None else f"a {name}"
 
 
 # --- 1.1 build_vocabulary --------------------------------------------------------------------------------------------
@@ -39,9 +32,12 @@ def _ordered(tokens, key=None):
     return sorted(counts, key=key and (lambda token: key(counts[token], token)))
 
 
+def _every(tokens):
+    return [*SPECIAL_TOKENS, *_ordered(tokens, lambda count, token: (-count, token))]
+
+
 def _vocabulary(tokens, size):
-    ordered = _ordered(tokens, lambda count, token: (-count, token))
-    return _numbered([*SPECIAL_TOKENS, *ordered][:size])
+    return _numbered(_every(tokens)[:size])
 
 
 def _ordered_by(key):
@@ -95,6 +91,18 @@ def _ordered_by(key):
         "`SPECIAL_TOKENS` is a tuple, which can't be added to a list; unpack both into a new one: `[*a, *b]`.": (
             lambda tokens, size: SPECIAL_TOKENS + _ordered(tokens)
         ),
+        "`size` may be larger than the number of tokens: number those that there are; `[:size]` ends by itself.": (
+            lambda tokens, size: {_every(tokens)[number]: number for number in range(size)}
+        ),
+        "Your keys are pairs (token, count), as `most_common()` gives them; the token alone is the key.": (
+            lambda tokens, size: _numbered(
+                [*SPECIAL_TOKENS, *sorted(Counter(tokens).items(), key=lambda item: (-item[1], item[0]))][:size]
+            )
+        ),
+        "Your keys are pairs (token, count), as `most_common()` gives them; the token alone is the key. And equally "
+        "frequent tokens need an order: by alphabet.": (
+            lambda tokens, size: _numbered([*SPECIAL_TOKENS, *Counter(tokens).most_common()][:size])
+        ),
         "This is a list of tokens; make a dict token -> id of it.": (
             lambda tokens, size: list(_vocabulary(tokens, size))
         ),
@@ -109,7 +117,7 @@ def build_vocabulary(attempt):
     yield holds(
         isinstance(vocabulary, dict) and isinstance(everything, dict),
         "it returns a dict",
-        f"The result is {_kind(vocabulary)}; a dict token -> id is needed.",
+        f"The result is {kind(vocabulary)}; a dict token -> id is needed.",
     )
     special = {token: vocabulary.get(token) for token in SPECIAL_TOKENS}
     yield holds(
@@ -257,6 +265,18 @@ def _skipping(word, vocabulary):
             _going_back
         ),
         "Words of more than 100 characters are cut too; they become [UNK].": _variation(longest_word=10**6),
+        "You count pieces; a word is too long if it has more than 100 characters, and one of 104 may be 26 pieces.": (
+            lambda word, vocabulary: (
+                _greedy(word, vocabulary, longest_word=10**6)
+                if len(_greedy(word, vocabulary, longest_word=10**6)) <= 100
+                else ["[UNK]"]
+            )
+        ),
+        "A word that stands in the vocabulary is returned before its length is looked at; more than 100 characters are "
+        "too many for any word.": lambda word, vocabulary: [word] if word in vocabulary else _greedy(word, vocabulary),
+        "This is a tuple; make a list of the pieces, so that lists can be added.": (
+            lambda word, vocabulary: tuple(_greedy(word, vocabulary))
+        ),
         "A word of 100 characters becomes [UNK] already; only longer ones do.": _variation(longest_word=99),
         "You never try a piece of one character: let `end` go down to `start + 1`.": _variation(fewest=2),
         "You never try the whole rest of a word: let `end` begin at `len(word)`.": _variation(less=1),
@@ -282,11 +302,11 @@ def _skipping(word, vocabulary):
 def word_pieces(attempt):
     """Song et al. 2021, "Fast WordPiece Tokenization": longest match first; Hugging Face's WordPiece."""
     cuts = {word: attempt(word, PIECES) for word in ("mask", "unmasked", "asks", "sunmask")}
-    unfit = [cut for cut in cuts.values() if not _texts(cut)]
+    unfit = [cut for cut in cuts.values() if not (isinstance(cut, list) and _texts(cut))]
     yield holds(
         not unfit,
         "it returns a list of pieces",
-        f"The result is {_kind(unfit[0]) if unfit else ''}; a list of pieces (texts) is needed.",
+        f"The result is {kind(unfit[0]) if unfit else ''}; a list of pieces (texts) is needed.",
         received=unfit[0] if unfit else None,
     )
     sentences = {
@@ -305,16 +325,18 @@ def word_pieces(attempt):
         yield _cut_right(word, attempt(word, PIECES), sentence)
     yield _cut_right("a" * 100, attempt("a" * 100, PIECES), "a word of 100 characters is cut")
     yield _cut_right("a" * 101, attempt("a" * 101, PIECES), "a longer one is [UNK]")
+    yield _cut_right("mask" * 26, attempt("mask" * 26, PIECES), "so it is where a few pieces would do")
+    known = {**PIECES, "a" * 101: len(PIECES)}
+    yield _cut_right("a" * 101, attempt("a" * 101, known), "or where the vocabulary has it whole", vocabulary=known)
 
 
 def _texts(value):
     return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
 
 
-def _cut_right(word, cut, sentence, earns=0):
-    expected = _hugging_face(word, PIECES)
+def _cut_right(word, cut, sentence, earns=0, vocabulary=PIECES):
+    expected = _hugging_face(word, vocabulary)
     shown = word if len(word) < 20 else f"{word[:5]}... ({len(word)} characters)"
-    cut = list(cut) if isinstance(cut, tuple) else cut
     return holds(
         cut == expected,
         sentence,
@@ -422,6 +444,15 @@ TEXTS = [
         "You return the count as well; return the pair only.": (
             lambda words, counts: _pair_counts(words, counts).most_common(1)[0]
         ),
+        "You return the count as a third entry; return the two pieces only.": (
+            lambda words, counts: (lambda found: (*_best(found), found[_best(found)]))(_pair_counts(words, counts))
+        ),
+        "You return the pair in a list of one; return the pair itself.": (
+            lambda words, counts: [_best(_pair_counts(words, counts))]
+        ),
+        "The last piece has no neighbour to its right: go up to one before the end, `range(len(pieces) - 1)`.": (
+            _with_pairs(lambda cut: [(cut[i], cut[i + 1]) for i in range(len(cut))])
+        ),
         "The two pieces have changed places: the left one comes first.": (
             lambda words, counts: tuple(reversed(_best(_pair_counts(words, counts))))
         ),
@@ -438,11 +469,13 @@ def most_frequent_pair(attempt):
         {"them": ["the", "##m"], "then": ["the", "##n"], "hen": ["h", "##e", "##n"]}
     ]
     pairs = [attempt(cut, counts) for cut, (counts, _) in zip(words, texts)]
+    unfit = next((i for i, pair in enumerate(pairs) if not (_texts(pair) and len(pair) == 2)), None)
     yield holds(
-        all(_texts(pair) and len(pair) == 2 for pair in pairs),
+        unfit is None,
         "it returns two pieces",
-        f"The result is {_kind(pairs[0])}; a tuple of two pieces (texts) is needed.",
-        received=pairs[0],
+        f"For the word counts {texts[unfit or 0][0]} the result is {kind(pairs[unfit or 0])}; "
+        "a tuple of two pieces (texts) is needed.",
+        received=pairs[unfit or 0],
     )
     sentences = [
         "in hug, pug, pun, bun, hugs it finds the pair that the frequent words share",
@@ -510,6 +543,12 @@ def _ids(words, vocabulary, frame=("[CLS]", "[SEP]"), cut=_greedy):
         "The ids of [CLS] and [SEP] are fixed numbers; look them up, since another vocabulary has other ones.": (
             lambda words, vocabulary: [2, *_ids(words, vocabulary, frame=()), 3]
         ),
+        "This is a tuple; a list is asked for, to which padding can be added: `[...]` in the place of `(...)`.": (
+            lambda words, vocabulary: tuple(_ids(words, vocabulary))
+        ),
+        "In a comprehension with two loops the outer one comes first: `for word in words for piece in ...`.": (
+            lambda words, vocabulary: [piece for piece in _greedy(word, vocabulary) for word in words]  # noqa: F821
+        ),
         "This is a tensor; a plain list is asked for, since texts differ in length.": (
             lambda words, vocabulary: torch.tensor(_ids(words, vocabulary))
         ),
@@ -519,9 +558,9 @@ def encode(attempt):
     """Devlin et al. 2019, section 3: [CLS], the pieces, [SEP]."""
     ids = attempt(TO_ENCODE, PIECES)
     yield holds(
-        isinstance(ids, (list, tuple)) and all(type(id) is int for id in ids),
+        isinstance(ids, list) and all(type(id) is int for id in ids),
         "it returns a list of whole numbers",
-        f"The result is {_kind(ids)}, where one flat list of nothing but whole numbers, the ids, is needed.",
+        f"The result is {kind(ids)}, where one flat list of nothing but whole numbers, the ids, is needed.",
         received=ids,
     )
     expected = [PIECES[p] for p in ("[CLS]", *(p for w in TO_ENCODE for p in _hugging_face(w, PIECES)), "[SEP]")]
@@ -552,7 +591,8 @@ def encode(attempt):
 
 # --- 1.5 pad_batch ---------------------------------------------------------------------------------------------------
 
-ROWS = [[2, 11, 7, 3], [2, 3], [2, 9, 8, 6, 12, 3]]
+# The first row, the last one, the one with the greatest numbers and the longest one are four different ones.
+ROWS = [[2, 8, 7, 3], [2, 3], [2, 11, 5, 9, 3], [2, 9, 8, 6, 12, 3], [2, 6, 3]]
 
 
 def _padded(rows, pad_id=0):
@@ -609,6 +649,18 @@ def _cut_to_the_shortest(rows, pad_id=0):
         "`max(rows)` is the row with the greatest numbers; the longest one is `max(rows, key=len)`.": (
             lambda rows, pad_id=0: torch.tensor([row + [pad_id] * (len(max(rows)) - len(row)) for row in rows])
         ),
+        "You fill up to the length of the first row; others may be longer: `max(len(row) for row in rows)`.": (
+            lambda rows, pad_id=0: torch.tensor([row + [pad_id] * (len(rows[0]) - len(row)) for row in rows])
+        ),
+        "You fill up to the length of the last row; others may be longer: `max(len(row) for row in rows)`.": (
+            lambda rows, pad_id=0: torch.tensor([row + [pad_id] * (len(rows[-1]) - len(row)) for row in rows])
+        ),
+        "You add one `pad_id` to a row; it needs as many as it lacks: `[pad_id] * (longest - len(row))`.": (
+            lambda rows, pad_id=0: torch.tensor([row + [pad_id] for row in rows])
+        ),
+        "`squeeze()` drops every axis of size 1: a batch of one row is still (1, T).": (
+            _changed(lambda tokens, mask: (tokens.squeeze(), mask.squeeze()))
+        ),
         "The tokens are not whole numbers: ids number the rows of a table.": (
             _changed(lambda tokens, mask: (tokens.float(), mask))
         ),
@@ -624,11 +676,11 @@ def pad_batch(attempt):
     yield holds(
         isinstance(result, (tuple, list)) and len(result) == 2,
         "it returns tokens and a mask",
-        f"The result is {_kind(result)}; return two tensors, tokens and key_padding_mask.",
+        f"The result is {kind(result)}; return two tensors, tokens and key_padding_mask.",
     )
     tokens, mask = result
     expected_tokens, expected_mask = _padded(ROWS)
-    yield shaped(tokens, dtype=torch.int64, what="the first", B=3, T=6, hint="As wide as the longest row.")
+    yield shaped(tokens, dtype=torch.int64, what="the first", B=5, T=6, hint="As wide as the longest row.")
     yield close(
         tokens,
         expected_tokens,
@@ -636,7 +688,7 @@ def pad_batch(attempt):
         "The tokens must be the rows, each filled up at its end with `pad_id` (here 0).",
         earns=1,
     )
-    yield shaped(mask, dtype=torch.bool, what="the second", B=3, T=6, hint="As many places as there are tokens.")
+    yield shaped(mask, dtype=torch.bool, what="the second", B=5, T=6, hint="As many places as there are tokens.")
     yield close(
         mask.int(),
         expected_mask.int(),
@@ -662,6 +714,13 @@ def pad_batch(attempt):
         torch.equal(tokens, torch.tensor([[4, 5], [6, 7]])) and not mask.any(),
         "rows of the same length need no padding",
         "Rows of the same length need no padding: the tokens are the rows, and the mask is False everywhere.",
+        received=tokens,
+    )
+    tokens, mask = _pair(attempt([[4, 5, 6]]))
+    yield holds(
+        torch.equal(tokens, torch.tensor([[4, 5, 6]])) and torch.equal(mask, torch.zeros(1, 3, dtype=torch.bool)),
+        "one row is a batch of one",
+        "One row must give tokens and a mask of shape (1, T).",
         received=tokens,
     )
 
@@ -728,6 +787,9 @@ def _one_hot_product(tokens, table):
         "You multiply by the square root of D, as Vaswani et al. do; here the rows are taken as they are.": (
             lambda tokens, table: table[tokens] * table.shape[1] ** 0.5
         ),
+        "`squeeze()` drops every axis of size 1; a batch of one token keeps all three axes, (1, 1, D).": (
+            lambda tokens, table: table[tokens].squeeze()
+        ),
         "No gradient reaches the table: it is detached on the way, or turned into other numbers.": (
             lambda tokens, table: table.detach()[tokens]
         ),
@@ -750,6 +812,8 @@ def embed(attempt):
         "so does every other token",
         "One vector is right and others are not: each token must get the row of its number.",
     )
+    one = torch.tensor([[4]])
+    yield close(attempt(one, table), table[4][None, None], "one token alone too", "One token must give (1, 1, D).")
     gradient = attempt.gradients(tokens, table)["arguments"][1]
     table = table.requires_grad_()
     signal = torch.arange(1.0, B * T * D + 1).sin().view(B, T, D)

@@ -1,6 +1,7 @@
 """Right solutions of lesson 01, written in other ways than the lesson's own."""
 
 import collections
+import itertools
 
 import torch
 import torch.nn.functional as F
@@ -76,9 +77,9 @@ def encoded_by_sum(words, vocabulary):
     return [vocabulary[piece] for piece in ["[CLS]"] + pieces + ["[SEP]"]]
 
 
-def encoded_as_tuple(words, vocabulary):
-    cut = (piece for word in words for piece in pieces_by_library(word, vocabulary))
-    return (vocabulary["[CLS]"], *(vocabulary[piece] for piece in cut), vocabulary["[SEP]"])
+def encoded_by_chain(words, vocabulary):
+    pieces = itertools.chain.from_iterable(pieces_by_library(word, vocabulary) for word in words)
+    return list(map(vocabulary.__getitem__, ["[CLS]", *pieces, "[SEP]"]))
 
 
 def padded_into_a_buffer(rows, pad_id=0):
@@ -117,7 +118,7 @@ VARIANTS = {
     },
     "encode": {
         "sum": encoded_by_sum,
-        "a tuple": encoded_as_tuple,
+        "a chain": encoded_by_chain,
     },
     "pad_batch": {
         "a buffer": padded_into_a_buffer,
@@ -178,6 +179,35 @@ def pair_of_each_word_once(words, counts):
     return collections.Counter(p for pieces in words.values() for p in zip(pieces, pieces[1:])).most_common()[0][0]
 
 
+def pieces_up_to_a_hundred(word, vocabulary):
+    cut, rest, mark = [], word, ""
+    while rest:
+        end = next((end for end in range(len(rest), 0, -1) if mark + rest[:end] in vocabulary), None)
+        if end is None:
+            return ["[UNK]"]
+        cut, rest, mark = [*cut, mark + rest[:end]], rest[end:], "##"
+    return cut if len(cut) <= 100 else ["[UNK]"]
+
+
+def pieces_known_whole_first(word, vocabulary):
+    return [word] if word in vocabulary else pieces_by_shrinking(word, vocabulary)
+
+
+def padded_to(length):
+    """Rows filled up to a length that is made of them, and `pad_id` marked."""
+
+    def pad(rows, pad_id=0):
+        filled = []
+        for row in rows:
+            row = list(row)
+            while len(row) < length(rows):
+                row.append(pad_id)
+            filled.append(row)
+        return torch.tensor(filled), torch.tensor(filled) == pad_id
+
+    return pad
+
+
 # The same mistakes as in the checks' tables, made by other code.
 REWRITTEN_MISTAKES = {
     "build_vocabulary": {
@@ -187,6 +217,12 @@ REWRITTEN_MISTAKES = {
                 list(SPECIAL_TOKENS) + [t for t, _ in collections.Counter(tokens).most_common(size - 5)]
             )
         },
+        "may be larger than the number": lambda tokens, size: {
+            (list(SPECIAL_TOKENS) + sorted(set(tokens), key=lambda t: (-tokens.count(t), t)))[i]: i for i in range(size)
+        },
+        "the token alone is the key. And": lambda tokens, size: dict(
+            zip([*SPECIAL_TOKENS, *collections.Counter(tokens).most_common(size)], range(size))
+        ),
         "special tokens are missing": lambda tokens, size: {
             t: i for i, t in enumerate(sorted(set(tokens), key=lambda t: (-tokens.count(t), t))[:size])
         },
@@ -195,9 +231,26 @@ REWRITTEN_MISTAKES = {
         "found before it stay": pieces_that_go_on,
         "without their ##": pieces_without_marks,
         "one character": pieces_of_two_or_more,
+        "You count pieces": pieces_up_to_a_hundred,
+        "before its length is looked at": pieces_known_whole_first,
+        "This is a tuple": lambda word, vocabulary: (*pieces_by_library(word, vocabulary),),
     },
-    "most_frequent_pair": {"counts once": pair_of_each_word_once},
+    "most_frequent_pair": {
+        "counts once": pair_of_each_word_once,
+        "third entry": lambda words, counts: (
+            *pair_in_a_loop(words, counts),
+            sum(c * list(zip(words[w], words[w][1:])).count(pair_in_a_loop(words, counts)) for w, c in counts.items()),
+        ),
+        "in a list of one": lambda words, counts: [pair_by_sorting(words, counts)],
+        "one before the end": lambda words, counts: [p[i + 1] for p in words.values() for i in range(len(p))],
+    },
     "encode": {
+        "This is a tuple": lambda words, vocabulary: (*encoded_by_sum(words, vocabulary),),
+        "the outer one comes first": lambda words, vocabulary: [
+            vocabulary[p]
+            for p in pieces_by_recursion(word, vocabulary)  # noqa: F821
+            for word in words
+        ],
         "are missing": lambda words, vocabulary: [
             vocabulary[piece] for word in words for piece in pieces_by_recursion(word, vocabulary)
         ],
@@ -205,6 +258,13 @@ REWRITTEN_MISTAKES = {
     },
     "pad_batch": {
         "inverted": lambda rows, pad_id=0: (padded_lists(rows, pad_id)[0], padded_lists(rows, pad_id)[0] != pad_id),
+        "length of the first row": padded_to(lambda rows: len(rows[0])),
+        "length of the last row": padded_to(lambda rows: len(rows[-1])),
+        "greatest numbers": padded_to(lambda rows: len(max(rows))),
+        "You add one `pad_id`": lambda rows, pad_id=0: torch.tensor(
+            [row if len(row) == len(max(rows, key=len)) else row + [pad_id] for row in rows]
+        ),
+        "a batch of one row": lambda rows, pad_id=0: tuple(x.squeeze() for x in padded_lists(rows, pad_id)),
         "the number 0": lambda rows, pad_id=0: (padded_lists(rows, pad_id)[0], ~padded_lists(rows, pad_id)[0].bool()),
         "(T, B)": lambda rows, pad_id=0: (
             pad_sequence([torch.tensor(row) for row in rows], padding_value=pad_id),
@@ -212,6 +272,7 @@ REWRITTEN_MISTAKES = {
         ),
     },
     "embed": {
+        "a batch of one token": lambda tokens, table: torch.squeeze(embedded_in_loops(tokens, table)),
         "too short": lambda tokens, table: F.one_hot(tokens).to(torch.float32).matmul(table),
         "columns of the table": lambda tokens, table: torch.stack([row[tokens] for row in table]),
     },
