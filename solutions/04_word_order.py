@@ -6,7 +6,8 @@
 #
 # **At the end you will have built** three ways to say it: sinusoids, as in the first transformer; learned positions, as
 # in BERT; and rotary positions, as in Llama. You will have measured what each can do and what it can't.
-# `Embeddings` from this lesson is the bottom of every model that you build later. It takes about 85 minutes.
+# `Embeddings` from this lesson is the bottom of every model that you build later. It takes about 100 minutes; a good place for a break
+# is after exercise 4.4.
 
 # %%
 import torch
@@ -39,7 +40,7 @@ pictures.two_orders(results)
 # %% [markdown]
 # The dog gets the same result whether it bites or is bitten. Only the rows have moved, along with the words.
 #
-# ### Exercise 4.1 · Measure it (about 8 min)
+# ### Exercise 4.1 · Measure it (about 9 min)
 #
 # A layer $f$ is *permutation equivariant* if permuting tokens only permutes the results:
 # $f(x_\text{order}) = f(x)_\text{order}$. Return the largest absolute difference of the two sides, as one number.
@@ -79,8 +80,10 @@ with once_done("exercise 4.1"):
         print(f"{name:20} equivariant: {bool(equivariance_error(layer, x, order) < 1e-5)}")
 
 # %% [markdown]
-# The proof is one line. Let $P$ be the matrix that permutes the tokens. Then queries, keys and values become $PQ$, $PK$,
-# $PV$; the softmax works row by row, so $P$ passes through it; and $P^T$ permutes back, so $P^TP$ changes nothing:
+# The proof is one line. Let the rows of the matrices $Q$, $K$, $V$ be the queries, keys and values, and let $P$ be the
+# matrix that permutes rows. Permuted tokens have $PQ$, $PK$, $PV$. A softmax works on each row, whatever the order of the
+# rows, and of the numbers in them: these move, and their weights with them. So $P$ passes through it on both sides. And
+# $P^T$ permutes back, so $P^TP$ changes nothing (√K, a mere factor, is left out):
 #
 # $$\text{softmax}\big(PQ\,(PK)^T\big)\,PV = P\,\text{softmax}(QK^T)\,P^TP\,V = P\,\text{softmax}(QK^T)\,V$$
 #
@@ -163,13 +166,13 @@ print("both orders get the same scores, up to rounding:", torch.allclose(one, ot
 # neighbours apart, and a slow one doesn't repeat itself soon.
 
 # %% [markdown]
-# ### Exercise 4.2 · The hands of the clocks (about 10 min)
+# ### Exercise 4.2 · The hands of the clocks (about 12 min)
 #
 # `width` columns make width / 2 hands, two columns for each. At place $t$, hand $i$ has turned by the angle
 #
 # $$\theta_{t,i} = t\,/\,\text{base}^{\,2i/\text{width}}$$
 #
-# in radians; places and hands count from 0. Shapes: (T, width / 2).
+# in radians; places and hands count from 0. Shapes: (T, width / 2), in float32, as all vectors here.
 #
 # <details><summary>Hint 1</summary>The 2i are the even numbers below the width:
 # <code>torch.arange(0, width, 2)</code>.</details>
@@ -279,13 +282,13 @@ with once_done("exercises 4.2 and 4.3"):
 # et al. 2017, section 3.1). In translation it does as well as the sinusoids (Vaswani et al. 2017, table 3, row E).
 
 # %% [markdown]
-# ### Exercise 4.4 · Embeddings (about 18 min)
+# ### Exercise 4.4 · Embeddings (about 20 min)
 #
 # Token plus place (Devlin et al. 2019, section 3): rows of two `nn.Embedding`, named `token` and `position`.
-# `nn.init.normal_(table.weight, std=std)` draws first weights.
+# `nn.init.normal_(table.weight, std=std)` draws the first weights; do so for both.
 #
-# `norm` is None or a ready layer that rescales vectors, such as `nn.LayerNorm(d_model)` (lesson 05): call it on the
-# sum. Raise a `ValueError` for sequences of more than `max_tokens` tokens. Shapes: (B, T) → (B, T, D).
+# `norm` is a layer to call on the sum (lesson 05), or None. Raise a `ValueError` for more than `max_tokens` tokens.
+# Shapes: (B, T) → (B, T, D).
 #
 # <details><summary>Hint 1</summary>What stands in <code>tokens</code> picks a row of <code>token</code>; where it
 # stands, a row of <code>position</code>, 0 to T − 1 in every sequence.</details>
@@ -350,7 +353,7 @@ with once_done("exercise 4.4"):
 # turn queries and keys, like hands.
 
 # %% [markdown]
-# ### Exercise 4.5 · Turn pairs of columns (about 12 min)
+# ### Exercise 4.5 · Turn pairs of columns (about 13 min)
 #
 # Columns 2i and 2i + 1 of a vector are a point in a plane. Turn it by the angle $\theta_i$ (Su et al. 2021, section
 # 3.2.2):
@@ -379,7 +382,8 @@ checks.rotate(rotate)
 
 # %% [markdown]
 # Lengths stay: turning is no stretching. What of scores? Take one query and one key, put each at every place in each of
-# the three ways, and draw the scores. A diagonal is one distance. (Learned positions begin as random ones.)
+# the three ways, and draw the scores. A diagonal is one distance. (Learned positions begin as random ones, and nothing
+# makes them agree along a diagonal.)
 
 # %%
 with once_done("exercises 4.2 to 4.5"):
@@ -394,7 +398,8 @@ with once_done("exercises 4.2 to 4.5"):
     pictures.by_places(scores, "place of the key", "place of the query")
 
 # %% [markdown]
-# Only the rotary scores are the same along every diagonal: two turned vectors meet at the difference of their angles.
+# Of these, the rotary scores alone are the same along every diagonal, whatever the query and the key: two turned vectors
+# meet at the difference of their angles.
 # Which distance scores highest is up to query and key, so it can be learned.
 #
 # Sinusoids and rotation are the same clocks. Turn the sinusoids of all places by the angles of place 3, and you get the
@@ -434,8 +439,8 @@ checks.rotary_attention(rotary_attention)
 
 # %% [markdown]
 # As a module it has the four layers of `MultiHeadAttention`. The words stay as they are; nothing is added to them. We
-# train it, and then measure, as at the beginning, which models see order. `equivariance_error` is promised (B, T, D),
-# so it gets a one-hot vector for each word, and each model reads off which word it is:
+# train it, and then measure, as at the beginning, which models see order. `equivariance_error` takes vectors, (B, T, D),
+# and these models take words, (B, T). So each word goes in as a one-hot vector, and `argmax` makes a word of it again:
 
 # %% tags=["varies", "nbval-ignore-output"]
 class RotaryAttention(MultiHeadAttention):

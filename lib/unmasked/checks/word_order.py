@@ -67,6 +67,12 @@ WRONG_SIDES = {
     "You permute by the inverse of `order`: the token that moves to place t is `order[t]`, as in `x[:, order]`.": (
         lambda layer, x, order: layer(x[:, order.argsort()]) - layer(x)[:, order.argsort()]
     ),
+    "One side lacks the layer: compare `layer(x[:, order])` with `layer(x)[:, order]`.": (
+        lambda layer, x, order: layer(x[:, order]) - x[:, order]
+    ),
+    "One side lacks the layer: compare `layer(x)[:, order]` with `layer(x[:, order])`.": (
+        lambda layer, x, order: layer(x)[:, order] - x[:, order]
+    ),
     "You permute the sequences of the batch, the first axis; the tokens are axis 1: `x[:, order]`.": (
         lambda layer, x, order: layer(x[order]) - layer(x)[order]
     ),
@@ -105,7 +111,6 @@ WRONG_NUMBERS = {
         lambda differences: differences.argmax()
     ),
 }
-NUMPY = "Your number is one of NumPy's; PyTorch's `.abs().max().item()` makes an ordinary one, with no `.numpy()`."
 
 
 def _error(number=lambda differences: differences.abs().max(), sides=_differences):
@@ -126,7 +131,9 @@ def _error(number=lambda differences: differences.abs().max(), sides=_difference
         "Python's own `max` (or `if`) can't compare whole rows of numbers; the tensor has a `.max()` of its own.": (
             lambda layer, x, order: max(_differences(layer, x, order).abs())
         ),
-        NUMPY: lambda layer, x, order: _differences(layer, x, order).abs().detach().numpy().max(),
+        "You make a whole number of it, with `int`, and lose what stands behind the point: leave it as it is.": (
+            lambda layer, x, order: int(_differences(layer, x, order).abs().max())
+        ),
     }
     | {sentence: _error(sides=sides) for sentence, sides in WRONG_SIDES.items()}
     | {sentence: _error(number) for sentence, number in WRONG_NUMBERS.items()},
@@ -137,7 +144,7 @@ def equivariance_error(attempt):
     attention, _ = _layer("Attention", D, H)
     described, layer = _layer("Conv1d", T, T, 1)  # the tokens as its channels: a weight for each pair of places
     error, weighed = attempt(attention, x, ORDER), attempt(described, x, ORDER)
-    named = NUMPY if _of_numpy(weighed) else _what_is_returned(weighed, layer, x)
+    named = _what_is_returned(weighed, layer, x)
     yield holds(
         not math.isnan(_number(error)),
         "it returns a number",
@@ -147,7 +154,9 @@ def equivariance_error(attempt):
     yield holds(
         abs(_number(error)) < 1e-4,
         "for attention it is 0, up to rounding",
-        named or "For attention the two sides are equal: are the tokens on both sides in the same order?",
+        named
+        or "For attention the two sides are equal: are the tokens on both sides in the same order, and does each "
+        "side go through the layer?",
         expected=0.0,
         received=_shown(error),
     )
@@ -169,10 +178,6 @@ def equivariance_error(attempt):
         expected=_shown(expected),
         received=_shown(error),
     )
-
-
-def _of_numpy(value):
-    return isinstance(value, Foreign) and value.type_name.startswith("numpy.") and value.type_name != "numpy.ndarray"
 
 
 def _what_is_returned(value, layer, x):
@@ -267,6 +272,12 @@ def _turning(exponents=lambda width: torch.arange(0, width, 2) / width, places=t
             lambda tokens, width, base=10000: (
                 torch.arange(tokens)[:, None] / float(base) ** torch.arange(width // 2) / width
             )
+        ),
+        "Your angles are float64 numbers, which don't mix with the float32 of all other vectors here: `.float()`.": (
+            lambda tokens, width, base=10000: _angles(tokens, width, base).double()
+        ),
+        "Your angles are whole numbers: somewhere they are rounded, by `//`, `int` or `.long()`.": (
+            lambda tokens, width, base=10000: _angles(tokens, width, base).long()
         ),
         "You return degrees; the formula gives radians as it is.": (
             lambda tokens, width, base=10000: _turning()(tokens, width, base).rad2deg()
@@ -419,6 +430,12 @@ def _waves(make):
         "You return the angles themselves; take their sines and cosines.": (
             _waves(lambda angles: _alternating(angles, angles))
         ),
+        "`math.sin` and `math.cos` take a single number; `angles.sin()` and `angles.cos()` take them all.": _waves(
+            lambda angles: math.sin(angles)
+        ),
+        "`squeeze()` drops every axis of size 1; a single place is still a row, (1, D).": _waves(
+            lambda angles: _alternating(angles.sin(), angles.cos()).squeeze()
+        ),
         "You ask `position_angles` for half the width; it makes width / 2 hands by itself.": (
             lambda tokens, d_model: _waves(lambda a: _alternating(a.sin(), a.cos()))(tokens, d_model // 2)
         ),
@@ -433,7 +450,7 @@ def sinusoidal_positions(attempt):
     yield holds(
         torch.allclose(pairs.square().sum(-1), torch.ones(tokens, width // 2), atol=1e-4),
         "in each pair of columns the squares add up to 1",
-        "In columns 2i and 2i + 1 stand the sine and the cosine of one angle, so their squares must add up to 1.",
+        _lengths_wrong(pairs),
         received=pairs.square().sum(-1),
     )
     yield close(
@@ -446,9 +463,11 @@ def sinusoidal_positions(attempt):
         waves,
         _sinusoids(tokens, width),
         "columns 2i and 2i + 1 are sine and cosine of hand i",
-        "Place 0 is right, but others are not: are sine and cosine of the right hand and the right place?",
+        _other_waves(waves),
         earns=1,
     )
+    single = attempt(1, width)
+    yield close(single, torch.tensor([[0.0, 1.0] * (width // 2)]), "one place is a row", "One place must give (1, D).")
     longer, wider = attempt(90, 6), _sinusoids(90, 6)
     yield close(longer, wider, "right for 90 places and width 6 too", "It is wrong for 90 places and width 6.")
     products = longer @ longer.T
@@ -458,6 +477,26 @@ def sinusoidal_positions(attempt):
         "dot products depend on the distance of two places alone",
         "The dot product of two places must depend on their distance alone.",
     )
+
+
+def _lengths_wrong(pairs):
+    """What is wrong with pairs (T, D / 2, 2) whose squares don't add up to 1."""
+    lengths = pairs.norm(dim=-1)
+    factor = float(lengths.mean())
+    if torch.allclose(lengths, torch.full_like(lengths, factor), rtol=1e-3) and factor > 1e-3:
+        return f"Your sines and cosines are {factor:.3g} times too large; take them as they are."
+    return "In columns 2i and 2i + 1 stand the sine and the cosine of one angle, so their squares must add up to 1."
+
+
+def _other_waves(waves):
+    """What is wrong with pairs (sine, cosine) that begin right; another base is named."""
+    tokens, width = waves.shape
+    step = float(torch.atan2(waves[1, 2], waves[1, 3]))  # hand 1 from place 0 to place 1
+    base = step ** (-width / 2) if step > 0 else 0.0
+    angles = _angles(tokens, width, base) if 1 < base < 1e9 else None
+    if angles is not None and torch.allclose(waves, _alternating(angles.sin(), angles.cos()), atol=1e-3):
+        return f"Your hands turn with base {base:.4g}; here it is 10000, as `position_angles(tokens, d_model)` has it."
+    return "Place 0 is right, but others are not: are sine and cosine of the right hand and the right place?"
 
 
 # --- 4.4 Embeddings --------------------------------------------------------------------------------------------------
@@ -556,6 +595,20 @@ def _first_weights(draw):
     return Embeddings
 
 
+class _NormInAList(_embeddings(normed=lambda model, x: model.norms[0](x))):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__(vocab_size, d_model, max_tokens, std)
+        self.norms = [nn.Identity() if norm is None else norm]
+
+
+class _PaddingNeverLearns(_embeddings(draw=False)):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__(vocab_size, d_model, max_tokens, std, norm)
+        self.token = nn.Embedding(vocab_size, d_model, padding_idx=0)
+        for table in (self.token, self.position):
+            nn.init.normal_(table.weight, std=std)
+
+
 class _NormCalledAsAClass(_embeddings()):
     def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
         super().__init__(vocab_size, d_model, max_tokens, std, norm)
@@ -592,6 +645,12 @@ FIRST_WEIGHTS = {
 }  # fmt: skip
 ONLY_TOKENS = "Only the tokens are drawn with spread `std`; the places keep the spread 1."
 ONE_TOO_FEW = "You refuse `max_tokens` tokens; they just fit. Only more are too many."
+IN_A_LIST = (
+    "The weights of `norm` are not among the model's parameters, so they would never learn: keep it as "
+    "`self.norm = norm`, not in a list."
+)
+PADDED = "With `padding_idx` a row of `token` never learns; here every row does, also that of token 0."
+DROPPED = "A dropout loses numbers at random; BERT has one here, but this exercise hasn't: leave it out."
 DETACHED = "Only numbers are left of a table: `.data`, `detach()` or `no_grad` keeps it from learning."
 
 
@@ -697,6 +756,12 @@ DETACHED = "Only numbers are left of a table: `.data`, `detach()` or `no_grad` k
         "Only `__init__` knows `max_tokens`: store it there, `self.max_tokens = max_tokens`, and ask for that.": (
             _embeddings(limit=lambda model, tokens: tokens[:, :max_tokens])  # noqa: F821
         ),
+        "Only `__init__` knows `norm`: store it there, `self.norm = norm`, and call that.": _embeddings(
+            normed=lambda model, x: norm(x)  # noqa: F821
+        ),
+        IN_A_LIST: _NormInAList,
+        PADDED: _PaddingNeverLearns,
+        DROPPED: _embeddings(lambda model, tokens: F.dropout(_sum(model, tokens), 0.1)),
         "`nn.Embedding` looks up a tensor of numbers, not a list: `torch.arange(T)`.": _embeddings(
             lambda model, tokens: model.token(tokens) + model.position(list(range(tokens.shape[1])))
         ),
@@ -723,19 +788,23 @@ def Embeddings(attempt):
     yield holds(
         torch.allclose(result[0, 0], result[1, 0], atol=1e-4),
         "a token at the same place of another sequence gets the same one",
-        "Token 3 at place 0 gets different vectors in two sequences: count places along axis 1, in every sequence.",
+        DROPPED
+        if _some_are_zero(result)
+        else "Token 3 at place 0 gets different vectors in two sequences: count places along axis 1, in each of them.",
         received=result[:, 0],
     )
     yield close(
         result,
         _looked_up(state, TOKENS),
         "a vector is that of the token plus that of its place",
-        "The vectors are not token plus place: row tokens[b, t] of `token`, plus row t of `position`.",
+        DROPPED
+        if _some_are_zero(result)
+        else "The vectors are not token plus place: row tokens[b, t] of `token`, plus row t of `position`.",
         earns=1,
     )
     full = TOKENS[:1].repeat(1, 2)[:, :MOST]
     result, error = _reply(model, full)
-    yield holds(error != "ValueError", "max_tokens tokens just fit", ONE_TOO_FEW)
+    yield holds(not _is_value_error(error), "max_tokens tokens just fit", ONE_TOO_FEW)
     otherwise = f"For {MOST} tokens, with {MOST} places, the vectors are not token plus place."
     yield close(result, _looked_up(state, full), "and get the vectors of their places", otherwise)
     norm = Part("LayerNorm", (WIDTH,), {"weight": tensor(WIDTH) + 2, "bias": tensor(WIDTH)})
@@ -749,12 +818,10 @@ def Embeddings(attempt):
         earns=1,
     )
     yield _refusal(model)
-    gradients = model.gradients(TOKENS)["parameters"]
-    yield holds(
-        all(gradients.get(name) is not None and gradients[name].any() for name in state),
-        "gradients reach both tables",
-        DETACHED,
-    )
+    yield _all_rows_learn(model.gradients(TOKENS))
+    registered = with_norm.parameters().values()
+    weights_of_norm = all(any(same(own, value) for own in registered) for value in norm.state.values())
+    yield holds(weights_of_norm, "the weights of a norm are among the parameters, so that they learn", IN_A_LIST)
     for std in (0.5, 0.05):
         weights = attempt.build(200, 16, 100, *[std] * (std == 0.5)).parameters()  # 0.05 is the default
         drawn = [(float(weights[name].mean()), float(weights[name].std())) for name in state]
@@ -765,6 +832,29 @@ def Embeddings(attempt):
             expected=std,
             received=[round(spread, 3) for _, spread in drawn],
         )
+
+
+def _some_are_zero(result):
+    """Whether some of the vectors' numbers, and not most, are exactly 0, as a dropout leaves them."""
+    return 0 < float((result == 0).float().mean()) < 0.5
+
+
+def _all_rows_learn(made):
+    """The criterion that each row gets the gradient of all places where it was looked up."""
+    signal = torch.arange(1.0, TOKENS.numel() * WIDTH + 1).sin().view(*TOKENS.shape, WIDTH)
+    wanted = {
+        "token.weight": F.one_hot(TOKENS, V).float().flatten(0, 1).T @ signal.flatten(0, 1),
+        "position.weight": torch.eye(MOST)[:, : TOKENS.shape[1]] @ signal.sum(0),
+    }
+    given = {name: made["parameters"].get(name) for name in wanted}
+    good = all(isinstance(given[name], torch.Tensor) and same(given[name], wanted[name]) for name in wanted)
+    reached = all(isinstance(gradient, torch.Tensor) and gradient.any() for gradient in given.values())
+    otherwise = "A row of a table doesn't get the gradient of all places where it was looked up."
+    if not reached:
+        otherwise = DETACHED
+    elif not given["token.weight"][0].any():
+        otherwise = PADDED
+    return holds(good, "gradients reach both tables, in every row that was looked up", otherwise)
 
 
 def _alike(drawn, wanted):
@@ -808,6 +898,11 @@ def _reply(model, tokens):
         return None, failed.reply.error.message.partition(":")[0] if failed.reply.error else "something else"
 
 
+def _is_value_error(error):
+    """Whether it is one, or a class of the learner's own that is one."""
+    return error == "ValueError" or error.endswith("(a ValueError)")
+
+
 def _refusal(model):
     """The criterion that too many tokens raise a ValueError."""
     result, error = _reply(model, TOKENS.repeat(1, 2)[:, : MOST + 1])
@@ -816,7 +911,7 @@ def _refusal(model):
         otherwise = f"Too many tokens must raise a ValueError; yours raise {error}."
     elif not isinstance(result, torch.Tensor):
         otherwise = "Too many tokens must raise a ValueError: write `raise`, not `return`."
-    return holds(error == "ValueError", f"{MOST + 1} tokens are one too many: a ValueError", otherwise)
+    return holds(_is_value_error(error), f"{MOST + 1} tokens are one too many: a ValueError", otherwise)
 
 
 # --- 4.5 rotate ------------------------------------------------------------------------------------------------------
@@ -874,6 +969,9 @@ def _turn_in_place(x, angles):
     return x
 
 
+DETACHED_X = "No gradient gets through to `x`: `detach()`, `.data` or `no_grad` keeps queries and keys from learning."
+
+
 @exercise(
     points=3,
     mistakes={
@@ -909,6 +1007,12 @@ def _turn_in_place(x, angles):
         "Your second formula takes the first column after it was overwritten: keep both old columns until the end.": (
             _turn_overwritten
         ),
+        "`x[:, :, :, 0::2]` counts four axes, and there may be fewer; `x[..., 0::2]` takes the last one of any.": (
+            lambda x, angles: (
+                x[:, :, :, 0::2] * angles.cos() - x[:, :, :, 1::2] * angles.sin() if x.dim() < 4 else _turn(x, angles)
+            )
+        ),
+        DETACHED_X: lambda x, angles: _turn(x.detach(), angles),
         "You change `x` in place: the caller's tensor is not the same afterwards.": _turn_in_place,
         "You add the angles to the columns; turning multiplies by sines and cosines.": (
             lambda x, angles: x + angles.repeat_interleave(2, dim=-1)
@@ -992,6 +1096,9 @@ def rotate(attempt):
         "and on (T, K) alone",
         "It goes wrong for (T, K), without batch and heads: count the axes from the end.",
     )
+    signal = torch.arange(1.0, x.numel() + 1).sin().view(x.shape)
+    gradient = attempt.gradients(x, angles)["arguments"][0]
+    yield holds(same(gradient, _turn(signal, -angles)), "gradients go through it, turned back", DETACHED_X)
 
 
 def _quarter_turn(made):
@@ -1077,6 +1184,7 @@ def _softmax_along_queries(query, key, value, heads):
 NO_KEY = "The key has no effect: do you turn `query` in both places?"
 NO_QUERY = "The query has no effect: do you turn `key` in both places?"
 DROPOUT = "There is a dropout, so weights are lost at random; leave it out."
+NO_GRADIENT = "No gradient gets through: `detach()`, `.data` or `no_grad` keeps the layers before it from learning."
 ALONG_QUERIES = (
     "Your softmax runs along the queries, axis -2; the weights of a query add up to 1 along the keys, axis -1."
 )
@@ -1088,6 +1196,10 @@ ALONG_QUERIES = (
     mistakes={
         NO_KEY: lambda q, k, v, heads: _rotary()(q, q, v, heads),
         NO_QUERY: lambda q, k, v, heads: _rotary()(k, k, v, heads),
+        NO_GRADIENT: lambda q, k, v, heads: _rotary()(q, k, v, heads).detach(),
+        "No gradient gets through to queries and keys: `detach()`, `.data` or `no_grad` keeps them from learning.": (
+            lambda q, k, v, heads: _rotary()(q.detach(), k.detach(), v, heads)
+        ),
         "You mix the keys; the values are what is mixed.": lambda q, k, v, heads: _rotary()(q, k, k, heads),
         "Later tokens are hidden (`is_causal`, or a mask); here every token sees all of them.": _rotary(is_causal=True),
         DROPOUT: _rotary(dropout_p=0.1),
@@ -1197,6 +1309,23 @@ def rotary_attention(attempt):
             f"right for {heads} head{'s' if heads > 1 else ''} and a batch of one too",
             f"It goes wrong for a batch of one and heads={heads}.",
         )
+    yield _gradients_reach(attempt.gradients(query, key, value, H)["arguments"], (query, key, value))
+
+
+def _gradients_reach(given, inputs):
+    """The criterion that queries, keys and values get the gradients that they get from PyTorch's attention."""
+    inputs = [x.clone().requires_grad_() for x in inputs]
+    signal = torch.arange(1.0, inputs[0].numel() + 1).sin().view_as(inputs[0])
+    wanted = torch.autograd.grad(_rotary()(*inputs, H), inputs, signal)
+    given = given[:3]
+    missing = [
+        name for name, g in zip(("query", "key", "value"), given) if not isinstance(g, torch.Tensor) or not g.any()
+    ]
+    otherwise = NO_GRADIENT
+    if 0 < len(missing) < 3:
+        otherwise = f"No gradient gets through to {' and '.join(missing)}: is there a `detach()`, `.data` or `no_grad`?"
+    good = not missing and all(same(g, w) for g, w in zip(given, wanted))
+    return holds(good, "gradients reach queries, keys and values", otherwise)
 
 
 def _nothing_lost(mixed):

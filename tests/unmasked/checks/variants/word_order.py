@@ -34,6 +34,10 @@ def error_by_matrix(layer, x, order):
     return float(torch.linalg.vector_norm(difference, ord=math.inf))
 
 
+def error_as_a_numpy_number(layer, x, order):
+    return np.abs((layer(x[:, order]) - layer(x)[:, order]).detach().numpy()).max()
+
+
 def angles_in_loops(tokens, width, base=10000):
     table = torch.zeros(tokens, width // 2)
     for place in range(tokens):
@@ -111,6 +115,17 @@ class PositionsForEachToken(nn.Module):
         return self.dropout(self.norm(x))
 
 
+class TooManyTokens(ValueError):
+    pass
+
+
+class OwnErrorRaised(SlicedPositions):
+    def forward(self, tokens):
+        if tokens.size(1) > self.max_tokens:
+            raise TooManyTokens(tokens.size(1))
+        return super().forward(tokens)
+
+
 class TokenByToken(nn.Module):
     def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
         super().__init__()
@@ -183,6 +198,7 @@ VARIANTS = {
         "all axes named": error_with_all_axes_named,
         "token by token": error_token_by_token,
         "permutation matrix": error_by_matrix,
+        "a number of NumPy's": error_as_a_numpy_number,
     },
     "position_angles": {
         "loops": angles_in_loops,
@@ -198,6 +214,7 @@ VARIANTS = {
         "sliced positions": SlicedPositions,
         "a buffer of places": PositionsForEachToken,
         "token by token": TokenByToken,
+        "an error of its own": OwnErrorRaised,
     },
     "rotate": {
         "swapped pairs": rotate_with_rotate_half,
@@ -357,10 +374,6 @@ def error_printed(layer, x, order):
     print((layer(x[:, order]) - layer(x)[:, order]).abs().max())
 
 
-def error_as_a_numpy_number(layer, x, order):
-    return np.abs((layer(x[:, order]) - layer(x)[:, order]).detach().numpy()).max()
-
-
 def angles_divided_twice(tokens, width, base=10000):
     t, i = torch.arange(tokens), torch.arange(0, width, 2)
     return t[:, None] / base**i / width
@@ -406,6 +419,40 @@ class NormAsAClass(SlicedPositions):
 class SinusoidsAdded(SlicedPositions):
     def forward(self, tokens):
         return self.token(tokens) + waves_filled_in(tokens.shape[1], self.token.embedding_dim)
+
+
+class NormKeptInAList(SlicedPositions):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__(vocab_size, d_model, max_tokens, std)
+        self.layers = [norm] if norm else []
+
+    def forward(self, tokens):
+        x = super().forward(tokens)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class PaddingIndex(SlicedPositions):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__(vocab_size, d_model, max_tokens, std, norm)
+        self.token = nn.Embedding(vocab_size, d_model, 0)
+        self.token.weight.data.normal_(std=std)
+
+
+class DropoutAsInBert(SlicedPositions):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None, dropout=0.1):
+        super().__init__(vocab_size, d_model, max_tokens, std, norm)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens):
+        return self.dropout(super().forward(tokens))
+
+
+class NormOfInit(SlicedPositions):
+    def forward(self, tokens):
+        x = self.token(tokens) + self.position.weight[: tokens.size(1)]
+        return norm(x) if self.norm else norm(x)  # noqa: F821
 
 
 class ListOfPlaces(SlicedPositions):
@@ -488,7 +535,10 @@ REWRITTEN_MISTAKES = {
         "(`argmax`); return the difference": error_of(lambda differences: differences.abs().argmax()),
         "Python's own `max`": error_with_pythons_max,
         "is a `return` missing": error_printed,
-        "one of NumPy's": error_as_a_numpy_number,
+        "One side lacks the layer: compare `layer(x[:, order])`": lambda layer, x, order: (
+            (layer(x[:, order]) - x[:, order]).abs().max()
+        ),
+        "lose what stands behind the point": lambda layer, x, order: int(error_by_gather(layer, x, order)),
         "in their old order": error_with_old_results_as_a_tensor,
         "inverse of `order`": error_by_scatter,
     },
@@ -496,18 +546,29 @@ REWRITTEN_MISTAKES = {
         "(base ** a) / width": angles_divided_twice,
         "put the whole exponent in brackets": angles_of_hands_divided_twice,
         "You return degrees": angles_in_degrees,
+        "float64": lambda tokens, width, base=10000: torch.from_numpy(
+            np.arange(tokens)[:, None] / base ** (np.arange(0, width, 2) / width)
+        ),
         "hand for each column": angles_of_columns_by_exp,
         "make the places a column": angles_without_a_table,
         "put the exponent in brackets": angles_without_brackets,
     },
     "sinusoidal_positions": {
         "All your sines come first": waves_by_cat,
+        "`math.sin` and `math.cos`": lambda tokens, d_model: torch.stack(
+            [torch.tensor(math.sin(angles_by_outer(tokens, d_model))), angles_by_outer(tokens, d_model).cos()]
+        ),
+        "a single place is still a row": lambda tokens, d_model: waves_in_loops(tokens, d_model).squeeze(),
         "every other row": waves_in_rows,
         "have different angles": waves_of_a_loop_over_columns,
     },
     "Embeddings": {
         "number of the sequence in the batch": BatchIndexAsPlace,
         "IndexError": NoRefusal,
+        "not in a list": NormKeptInAList,
+        "`padding_idx`": PaddingIndex,
+        "A dropout loses": DropoutAsInBert,
+        "Only `__init__` knows `norm`": NormOfInit,
         "`norm` has no effect": NormForgotten,
         "the number T": OnePlaceForAll,
         "is None": NoneCalled,
@@ -525,6 +586,14 @@ REWRITTEN_MISTAKES = {
     },
     "rotate": {
         "joins heads and tokens": rotate_flattening_too_much,
+        "counts four axes": lambda x, angles: torch.stack(
+            [
+                x[:, :, :, 0::2] * angles.cos() - x[:, :, :, 1::2] * angles.sin(),
+                x[:, :, :, 0::2] * angles.sin() + x[:, :, :, 1::2] * angles.cos(),
+            ],
+            dim=-1,
+        ).flatten(-2),
+        "No gradient gets through": torch.no_grad()(rotate_by_matrices),
         "numbers of several tokens": rotate_reshaped,
         "compute the angles anew": rotate_by_own_angles,
         "lay the results out in turn": rotate_halves_laid_in_turn,
@@ -535,6 +604,8 @@ REWRITTEN_MISTAKES = {
     },
     "rotary_attention": {
         "before the heads are split": attend_turned_too_early,
+        "No gradient gets through: ": torch.no_grad()(attend_by_hand),
+        "through to queries and keys": attending(lambda q, k, angles: both_turned(q.detach(), k.data, angles)),
         "as wide as the model": attend_with_clocks_of_the_model,
         "turn the values too": attend_with_turned_values,
         "Later tokens are hidden": attending(both_turned, mask=True),
