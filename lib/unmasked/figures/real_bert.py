@@ -18,9 +18,10 @@ def fingerprints(curves, tolerance):
         ax.plot(list(sizes), list(sizes.values()), "o-", color="black" if right else None, lw=2.5 if right else 1.3,
                 ms=4, label=label)  # fmt: skip
     ax.axhline(tolerance, ls="--", color="grey", lw=1)
-    ax.annotate("tolerance", (0, tolerance), xytext=(0, 3), textcoords="offset points", color="grey", fontsize=8)
+    ax.annotate("tolerance", (1, tolerance), xycoords=("axes fraction", "data"), xytext=(4, 0), va="center",
+                textcoords="offset points", color="grey", fontsize=8)  # fmt: skip
     ax.set(ylabel="largest difference", yscale="log")
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     first = {label: next((name for name, size in sizes.items() if size > tolerance), "nowhere")
              for label, sizes in curves.items()}  # fmt: skip
     told = ", ".join(f"{label}: {name}" for label, name in first.items())
@@ -44,16 +45,31 @@ def maps(panels, sentences, subjects):
     figure, row = axes(len(panels), width=10, height=5)
     names = list(dict.fromkeys(subjects))
     for ax, (title, points) in zip(row, panels.items()):
-        for (x, y), text, subject in zip(points.tolist(), sentences, subjects):
-            colour = SUBJECT_COLOURS[names.index(subject)]
-            ax.plot(x, y, "o", color=colour, ms=4)
-            ax.annotate(text, (x, y), xytext=(3, 2), textcoords="offset points", fontsize=7, color=colour)
+        colours = [SUBJECT_COLOURS[names.index(subject)] for subject in subjects]
+        ax.scatter(*points.T, s=16, c=colours)
         ax.set(title=title, xticks=[], yticks=[])
-        ax.margins(x=0.25, y=0.06)
+        ax.margins(x=0.3, y=0.08)
+        figure.draw_without_rendering()  # only now is it known where a label would stand
+        _label(ax, points.tolist(), sentences, colours)
     for name, colour in zip(names, SUBJECT_COLOURS):
         row[-1].plot([], [], "o", color=colour, label=name)
     row[-1].legend(loc="best", frameon=False, fontsize=8)
     show(figure, f"Sentences about {', '.join(names)}, as points: " + " beside ".join(panels) + ".")
+
+
+def _label(ax, points, sentences, colours):
+    """Write each sentence beside its point, on the first of four sides where it covers no other."""
+    sides = ((3, 2), "left"), ((3, -8), "left"), ((-3, 2), "right"), ((-3, -8), "right")
+    boxes = []
+    for point, sentence, colour in zip(points, sentences, colours):
+        for shift, side in sides:
+            label = ax.annotate(sentence, point, xytext=shift, textcoords="offset points", ha=side, fontsize=7,
+                                color=colour)  # fmt: skip
+            box = label.get_window_extent()
+            if (shift, side) == sides[-1] or not any(box.overlaps(other) for other in boxes):
+                break
+            label.remove()
+        boxes.append(box)
 
 
 def found(results):
