@@ -45,13 +45,13 @@ def main():
     import transformers
 
     results = Results(arguments.results)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if arguments.gpu else "cpu"
+    if arguments.gpu and not torch.cuda.is_available():
+        sys.exit("There is no GPU here, so nothing is measured: run it where there is one.")
     print(
         made := f"{machine(device, arguments.threads)}, transformers {transformers.__version__}; {time.strftime('%F')}."
     )
     if arguments.gpu:
-        if device != "cuda":
-            sys.exit("There is no GPU here, so nothing is measured: run it where there is one.")
         name, tables = "on a gpu", gpu_tables(results)
     else:
         name, tables = "at equal time", cpu_tables(results, arguments)

@@ -70,7 +70,7 @@ def each_curve(arguments):
 def question(arguments, minutes, side, seed, **more):
     """What `one_run` is asked; the key of its result too."""
     asked = {"side": side, "seconds": 60 * minutes, "seed": seed, "preset": arguments.preset}
-    return asked | {"corpus": arguments.corpus, "threads": arguments.threads} | more
+    return asked | {"corpus": arguments.corpus, "threads": arguments.threads, "device": arguments.device} | more
 
 
 def diet_question(arguments, size, share):

@@ -23,7 +23,6 @@ import torch
 from torch import nn
 
 from nanobert.bigram import bigram_window_loss
-from nanobert.device import best_device
 from nanobert.evaluation import evaluate, fixed_masks
 from nanobert.masked_lm import build_masked_lm, masked_lm_loss
 from nanobert.masking import corrupt
@@ -91,10 +90,10 @@ def one_run(asked):
     """Train one model for some seconds, timed beforehand, and measure it.  dictionary -> dictionary
 
     `asked`: side, seconds, seed; and if they differ from the default, preset, changes (of the preset's recipe), corpus,
-    share (of the rows to learn from), threads, curve (at how many moments to measure).
+    share (of the rows to learn from), threads, device, curve (at how many moments to measure).
     """
     torch.set_num_threads(asked.get("threads", torch.get_num_threads()))
-    side, device = asked["side"], best_device()
+    side, device = asked["side"], torch.device(asked.get("device", "cpu"))
     recipe = replace(RECIPES[asked.get("preset", "cpu")], seed=asked["seed"], **asked.get("changes", {}))
     recipe = replace(recipe, mask_rate=0.15) if side == AS_IT_COMES else recipe
     rows, held_out = rows_of(asked.get("corpus", "web"), recipe, asked.get("share", 1))
