@@ -31,11 +31,8 @@ LESSON_SIZE = {"layers": 2, "d_hidden": 512}
 BERT_BASE = replace(RECIPES["gpu"], vocab_size=30522, d_model=768, heads=12, d_hidden=3072, layers=12)
 SHAPES = ((128, 256), (512, 64))  # tokens in a row, rows in a batch
 GPU_SIDES = (OURS, OUR_START)
-PEAKS = {
-    "H100": 989e12,
-    "H200": 989e12,
-    "A100": 312e12,
-}  # operations a second in bfloat16, from the makers' data sheets
+# Operations a second in bfloat16, from the maker's data sheets.
+PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 WARM_UP, MEASURED = 10, 30  # steps; the first ones compile, too
 
 
