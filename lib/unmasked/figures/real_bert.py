@@ -4,6 +4,7 @@ from html import escape
 
 import torch
 from IPython.display import HTML, display
+from matplotlib.transforms import Bbox
 
 from unmasked.figures import BLUE, GREEN, RED, axes, heatmap, show
 
@@ -58,18 +59,17 @@ def maps(panels, sentences, subjects):
 
 
 def _label(ax, points, sentences, colours):
-    """Write each sentence beside its point, on the first of four sides where it covers no other."""
+    """Write each sentence beside its point, on that of four sides where it covers least of the others and of points."""
     sides = ((3, 2), "left"), ((3, -8), "left"), ((-3, 2), "right"), ((-3, -8), "right")
-    boxes = []
+    taken = [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in ax.transData.transform(points)]
     for point, sentence, colour in zip(points, sentences, colours):
-        for shift, side in sides:
-            label = ax.annotate(sentence, point, xytext=shift, textcoords="offset points", ha=side, fontsize=7,
-                                color=colour)  # fmt: skip
-            box = label.get_window_extent()
-            if (shift, side) == sides[-1] or not any(box.overlaps(other) for other in boxes):
-                break
+        style = {"textcoords": "offset points", "fontsize": 7, "color": colour}
+        labels = [ax.annotate(sentence, point, xytext=shift, ha=side, **style) for shift, side in sides]
+        boxes = [label.get_window_extent() for label in labels]
+        best = min(range(len(sides)), key=lambda i: sum(boxes[i].overlaps(other) for other in taken))
+        taken.append(boxes[best])
+        for label in labels[:best] + labels[best + 1 :]:
             label.remove()
-        boxes.append(box)
 
 
 def found(results):
