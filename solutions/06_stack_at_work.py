@@ -320,14 +320,14 @@ with once_done("split_tokens, align_labels and token_loss"):
 # %% [markdown]
 # ### Exercise 6.6 · The loop (about 12 min)
 #
-# You have seen such loops since lesson 02. Make one `torch.optim.AdamW` for the model's parameters, with
-# `lr=learning_rate`, and switch the model to training. Then for each batch, `(tokens, labels, key_padding_mask)`: clear
-# the old gradients, compute the loss, send it back, take a step. Return the list of losses, as plain numbers.
+# Make one `torch.optim.AdamW` for the model's parameters, with `lr=learning_rate`, and switch the model to training. Then
+# for each batch, `(tokens, labels, key_padding_mask)`: clear the old gradients, compute the loss, send it back, take a
+# step. Return the list of losses, as plain numbers.
 #
-# `batches` is a *generator*: it has no length, can be gone through once, and makes a batch when you ask for it.
+# `batches` is a *generator*: no length, only once through, and each batch is made when asked for.
 #
-# <details><summary>Hint 1</summary>The optimizer has <code>zero_grad()</code> and <code>step()</code>, the loss <code>backward()</code> and <code>item()</code>. Gradients add up until they are cleared.</details>
-# <details><summary>Hint 2 (nearly the solution)</summary>Before the loop: <code>train()</code> of the model, the optimizer, an empty list. In the loop: zero_grad; <code>token_loss</code> of what the model says for tokens and mask; backward; step; append the item.</details>
+# <details><summary>Hint 1</summary>The optimizer has <code>zero_grad()</code> and <code>step()</code>, the loss <code>backward()</code> and <code>item()</code>.</details>
+# <details><summary>Hint 2 (nearly the solution)</summary>Before the loop: <code>train()</code> of the model, the optimizer, an empty list. In the loop: zero_grad; <code>token_loss</code> of the model's scores; backward; step; append the item.</details>
 
 # %% exercise="train"
 def train(model, batches, learning_rate):
@@ -513,12 +513,11 @@ if trained:
 
 # %% [markdown]
 # Where the training loss still falls and the other two rise, *overfitting* begins: the model learns its commands by
-# heart. On 1 % that is after a few dozen steps; the red dot is where to stop, and at the right end it says: not yet.
+# heart. On 1 % that is soon; the red dot is where to stop, and at the right end it says: not yet.
 # More commands are harder to learn by heart, and better to learn from: both blue curves end lower.
 #
-# But not alike. On the right, new commands of known kinds are nearly as easy as those of the training, held-out ones are
-# still several times as hard. More of the *same* templates and values doesn't teach what a new one is. More different
-# ones would.
+# On the right, though, new commands of known kinds are nearly as easy as training ones, held-out ones several
+# times as hard. More of the *same* templates and values doesn't teach what a new one is. More different ones would.
 #
 # ## Explain it
 #
