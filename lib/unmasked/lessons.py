@@ -27,12 +27,13 @@ LESSONS = (
     Lesson(5, "encoder_block", "The encoder block"),
     Lesson(6, "stack_at_work", "The stack at work"),
     Lesson(7, "masked_language_modelling", "Masked language modelling"),
+    Lesson(8, "fine_tuning", "Fine-tuning"),
     Lesson(9, "real_bert", "A real BERT"),
 )
 
 # The lesson in which each module of `nanobert` is built; a lesson may use what earlier ones have built.
 BUILT_IN = {
-    "device": 0,
+    "device": -1,  # lesson 00 gives it whole, and the command line needs it from the start
     "tokenizer": 1,
     "attention": 2,
     "multi_head": 3,

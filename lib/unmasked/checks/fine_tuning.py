@@ -685,7 +685,7 @@ def _best(score=lambda start, end: start + end, allowed=lambda first, last, long
     def best_span(start, end, longest):
         pairs = itertools.product(range(len(start)), range(len(end)))
         pairs = [pair for pair in pairs if allowed(*pair, longest)]
-        return max(pairs, key=lambda pair: score(start[pair[0]].item(), end[pair[1]].item()))
+        return max(pairs, key=lambda pair: score(start[pair[0]].item(), end[pair[1]].item()), default=(-1, -1))
 
     return best_span
 
@@ -795,11 +795,12 @@ def _span_is(result, case, passed, sentence, earns=0):
     if len(numbers) != 2 or None in numbers:
         return holds(False, sentence, f"Return a pair of numbers, `first, last`; for {shown} it is {str(result)[:60]}.")
     told = f"For {shown} you return {numbers[0]:g}, {numbers[1]:g} instead of {wanted[0]}, {wanted[1]}."
-    for mistake, wrong in SPAN_MISTAKES.items():  # here, because numbers may come as tensors
+    right = tuple(numbers) == wanted
+    for mistake, wrong in () if right else SPAN_MISTAKES.items():  # here, because numbers may come as tensors
         if wrong(*case) == tuple(numbers) and all(wrong(*each) == _best()(*each) for each in passed):
             told = mistake
             break
-    return holds(tuple(numbers) == wanted, sentence, told, earns=earns)
+    return holds(right, sentence, told, earns=earns)
 
 
 def _listed(result):

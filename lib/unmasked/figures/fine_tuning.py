@@ -33,7 +33,7 @@ def curves(panels, x_label, y_label, lines=None, top=None):
 
     The band is one standard deviation to each side of the mean. `lines` names levels: a text -> a result.
     """
-    figure, row = axes(len(panels), width=min(4.4 * len(panels) + 1.6, 10), height=3.8, sharey=True, squeeze=False)
+    figure, row = axes(len(panels), width=min(4.4 * len(panels) + 2.2, 10), height=3.8, sharey=True, squeeze=False)
     names = list(dict.fromkeys(name for results in panels.values() for name in results))
     others = [name for name in names if name not in WAYS]
     for ax, (title, results) in zip(row[0], panels.items()):
@@ -53,7 +53,7 @@ def curves(panels, x_label, y_label, lines=None, top=None):
         ax.set_xticks(ticks, [f"{place:g}" for place in ticks])
         ax.xaxis.set_minor_locator(NullLocator())
     row[0][0].set_ylabel(y_label)
-    figure.legend(loc="outside lower center", ncols=min(4, len(names)), frameon=False)
+    figure.legend(loc="outside lower center", ncols=min(2 * len(panels), len(names)), frameon=False)
     told = "; ".join(
         f"{title + ', ' if title else ''}{name}: {_told(runs)}"
         for title, results in panels.items()
