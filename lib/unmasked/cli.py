@@ -41,10 +41,13 @@ def main():
 @app.command()
 def doctor():
     """Tell what works on this computer and what doesn't; paste it into a bug report."""
-    from unmasked.classroom import doctor as cage
     from unmasked.doctor import examine
 
-    findings = [*examine(), *cage.examine()]
+    findings = examine()
+    if importlib.util.find_spec("unmasked.classroom"):
+        from unmasked.classroom import doctor as cage
+
+        findings = [*findings, *cage.examine()]
     for finding in findings:
         typer.echo(finding)
     if not all(finding.ok for finding in findings if finding.needed):
@@ -140,13 +143,8 @@ def pretrain(
         raise UnmaskedError(
             "This copy of the course is a lesson's bundle, which can't pretrain before you have learned how."
         )
-    from nanobert.device import best_device
-    from nanobert.recipe import RECIPES
     from unmasked.pretraining import run
 
-    preset = preset or ("gpu" if best_device().type == "cuda" else "cpu")
-    if preset not in RECIPES:
-        raise UnmaskedError(f"There is no preset {preset}, only {', '.join(RECIPES)}.")
     results = run(corpus, preset, out, minutes, resume, say=lambda line: typer.echo(line, err=as_json))
     if results is None:
         return  # of several processes, the first one tells

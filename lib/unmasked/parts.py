@@ -59,10 +59,10 @@ class Dropping(Block):
 class Layered(nn.Module):
     """What a model in the course consists of: embeddings, an encoder with blocks and a last norm, an output."""
 
-    def __init__(self, vocab_size, d_model, layers, classes):
+    def __init__(self, vocab_size, d_model, layers, outputs):
         super().__init__()
         self.embeddings = nn.Embedding(vocab_size, d_model)
         self.encoder = nn.Module()
         self.encoder.blocks = nn.ModuleList([Block(d_model, 2, 2 * d_model) for _ in range(layers)])
         self.encoder.norm = nn.LayerNorm(d_model)
-        self.output = nn.Linear(d_model, classes)
+        self.output = nn.Linear(d_model, outputs)

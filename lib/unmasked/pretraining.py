@@ -37,10 +37,12 @@ SAMPLES = ("In the beginning God ___ the heavens and the earth.", "We the ___ of
 def run(corpus, preset, folder, minutes=None, resume=False, device=None, say=print):
     """Pretrain on a corpus and measure; returns what results.json holds, a dictionary.
 
-    `minutes` replaces the recipe's number of steps by as many as fit, timed beforehand, so that a run can be repeated.
+    An empty `preset` is that of the device. `minutes` replaces the recipe's number of steps by as many as fit, timed
+    beforehand, so that a run can be repeated.
     Under `torchrun`, the first process writes the folder and returns the results, and every other one returns None.
-    Errors: UnmaskedError if the folder holds a run already and `resume` was not said, if there is too little text, if
-    a file can't be written, if the GPU's memory is too small, or if another process of the run has ended.
+    Errors: UnmaskedError if there is no such preset, if the folder holds a run already and `resume` was not said, if
+    there is too little text, if a file can't be written, if the GPU's memory is too small, or if another process of
+    the run has ended.
     """
     try:
         with together(torch.device(device) if device else best_device()) as device:
@@ -59,7 +61,7 @@ def _sentence(error):
 
 
 def _run(corpus, preset, folder, minutes, resume, device, say):
-    recipe = from_first(_recipe_of(folder, preset, resume) if is_first() else None)
+    recipe = from_first(_recipe_of(folder, preset or _usual(device), resume) if is_first() else None)
     texts = load_corpus(corpus)
     tokenizer = train_tokenizer(texts.train, recipe.vocab_size)
     rows, held_out = (pack_rows(tokenizer, part, recipe.max_tokens) for part in (texts.train, texts.held_out))
@@ -99,9 +101,15 @@ def fill_in(model, tokenizer, text, top=3):
     return ", ".join(f"{tokenizer.id_to_token(token)} {chance:.0%}" for token, chance in pairs)
 
 
+def _usual(device):
+    return "gpu" if device.type == "cuda" else "cpu"
+
+
 def _recipe_of(folder, preset, resume):
     """The recipe to follow: that of the run in the folder, if one is to be resumed."""
     path = folder / "recipe.json"
+    if preset not in RECIPES:
+        raise UnmaskedError(f"There is no preset {preset}, only {', '.join(RECIPES)}.")
     if not path.exists():
         return RECIPES[preset]
     if not resume:

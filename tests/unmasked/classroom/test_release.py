@@ -77,6 +77,13 @@ def test_a_bundle_holds_no_solutions_no_tests_and_nothing_of_the_teachers(lesson
 
 
 @every_lesson
+def test_a_bundle_holds_the_command_line(lesson, bundles):
+    command = [sys.executable, "-I", "-B", "-c", DOCTOR, bundles(lesson) / "lib"]
+    told = subprocess.run(command, capture_output=True, text=True)
+    assert "torch" in told.stdout, told.stderr
+
+
+@every_lesson
 def test_a_bundle_holds_of_nanobert_what_earlier_lessons_have_built(lesson, bundles):
     shipped = {path.stem for path in (bundles(lesson) / "lib" / "nanobert").iterdir()}
     assert shipped - {"__init__"} == {module for module, number in BUILT_IN.items() if number < lesson.number}
@@ -104,11 +111,16 @@ def test_a_notebook_has_no_answers_and_is_graded_like_its_source(lesson, bundles
 
 
 # Only what is installed, and the bundle instead of the repository that is installed too.
-IMPORTED = """
+BUNDLE_FIRST = """
 import json, runpy, sys
 sys.path = [path for path in sys.path if not path.rstrip("/").endswith("/lib")]
 sys.meta_path = [finder for finder in sys.meta_path if "editable" not in repr(finder)]
 sys.path.insert(0, sys.argv[1])
+"""
+DOCTOR = BUNDLE_FIRST + "sys.argv[1:] = ['doctor']\nfrom unmasked.cli import main\nmain()"
+IMPORTED = (
+    BUNDLE_FIRST
+    + """
 for line in json.loads(sys.argv[2]):
     exec(line)
 import importlib, pathlib
@@ -117,6 +129,7 @@ for path in pathlib.Path(sys.argv[1]).rglob("*.py"):
 own = [m.__file__ for name, m in sys.modules.items() if name.split(".")[0] in ("nanobert", "unmasked")]
 assert own and all(file.startswith(sys.argv[1]) for file in own), own
 """
+)
 
 
 @every_lesson
