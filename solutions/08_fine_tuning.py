@@ -228,7 +228,7 @@ if ready := widgets.ready(checks, TextClassifier):
 # in evaluation mode (dropout off, batch norm's averages fixed) even if `train()` of the whole model is called.
 #
 # <details><summary>Hint 1</summary><code>requires_grad_(False)</code> of a module is for all its parameters. <code>torch.no_grad()</code> would cut the path for gradients, too.</details>
-# <details><summary>Hint 2 (nearly the solution)</summary><code>train()</code> of a model calls <code>train(mode)</code> of each part. So override it: <code>return super().train(False)</code>. And <code>forward</code> hands on all <code>*inputs</code>.</details>
+# <details><summary>Hint 2 (nearly the solution)</summary><code>train()</code> of a model calls <code>train(mode)</code> of each part. So override it, and call <code>super()</code>'s with False. And <code>forward</code> hands on all <code>*inputs</code>.</details>
 
 # %% exercise="Frozen"
 class Frozen(nn.Module):
@@ -340,10 +340,10 @@ if trained := widgets.ready(checks, TextClassifier, Frozen, layer_rates):
     pictures.curves({"": found}, "labels for each group", "accuracy", {"largest group": largest})
 
 # %% [markdown]
-# Read it from left to right. With 4 labels, little can be done, and which 4 they are matters more than the method: the
-# bands are wide. In the middle, pretraining is worth most; read across to see how many labels the others need for the
-# same. On the right they come closer: whoever has many labels needs pretraining less. And with few labels, freezing
-# costs nothing; with many it does.
+# Read it across: with 4 labels a group, the pretrained model does what counting words needs 16 for, and a model from
+# scratch more than that. On the right the others come closer, and counting catches up: with many labels a simple
+# method is hard to beat. With few labels freezing costs nothing; with many it does, because nothing can adapt. Every
+# number here also has its spread: a difference within the bands is no difference.
 #
 # Your turn. As the mean and the output are linear, the score of a group is the mean of scores of single tokens, and we
 # can see what each one says:
@@ -454,9 +454,10 @@ if ready := widgets.ready(checks, piece_labels, layer_rates):
     pictures.curves(found, "labelled commands", "F1 of whole slots", top=1)
 
 # %% [markdown]
-# A book of antiquity knows nothing of lamps and timers; most words of a command are cut into crumbs. Still it helps
-# where words are new: what it brings along is less *what* words mean than *how* a sentence goes. Where templates and
-# values are known, there is less to gain.
+# A book of antiquity knows nothing of lamps and timers, and most words of a command are cut into crumbs. Still, 200
+# labelled commands do as much after pretraining as 800 from scratch, with as many steps of training. What the model
+# brings along is less what the words mean than how a sentence goes. It doesn't close the gap between the two panels:
+# new values stay hard.
 
 # %% [markdown]
 # ## Point at the answer
@@ -618,11 +619,12 @@ if answering:
 # Three questions to answer in your own words; then compare with the folded answer.
 
 # %% [markdown] explain="why_few_labels"
-# **1.** With 4 labels a group the curves lie close together, with 256 again; in between they don't. Why?
+# **1.** With 4 labels a group the pretrained model is far ahead of the one from scratch; with 256 it is less so. Why?
 # ### BEGIN SOLUTION
-# Four labels hardly say what the groups are, whatever the encoder knows: which four were drawn decides. In the middle
-# the labels only have to say which of the encoder's vectors belong to which group; a model from scratch must learn from
-# the same labels what words mean. With many labels it can learn that from them too, so pretraining is worth less.
+# A model from scratch must learn from the same few labels what words mean, how they go together, and what the groups
+# are. The pretrained one knows the first two; its labels only have to say which of its vectors belong to which group,
+# and a few are enough for that. With more labels the other model can learn more of it from them, so what pretraining
+# brings is worth less.
 # ### END SOLUTION
 
 # %% [markdown] explain="why_frozen"

@@ -94,7 +94,9 @@ def _exactly(socket, count, deadline):
 def _describe(value):
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().resolve_conj().resolve_neg()
-        data = value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        # `contiguous` would leave a tensor of one number with a stride of 2, which can't be viewed as bytes.
+        flat = value.clone(memory_format=torch.contiguous_format).reshape(-1)
+        data = flat.view(torch.uint8).numpy().tobytes()
         name = str(value.dtype).removeprefix("torch.")
         strides = [] if value.is_contiguous() or 0 in value.stride() else list(value.stride())
         return msgpack.ExtType(TENSOR, pack([name, list(value.shape), strides, data]))

@@ -39,8 +39,10 @@ def layer_rates(model, rate, decay):
     *blocks, last = model.encoder.blocks
     top = nn.ModuleList([last, model.encoder.norm])
     layers = [model.embeddings, *blocks, top, model.output]
-    depths = range(len(layers) - 1, -1, -1)
-    return [{"params": list(layer.parameters()), "lr": rate * decay**depth} for depth, layer in zip(depths, layers)]
+    groups = []
+    for depth, layer in zip(range(len(layers) - 1, -1, -1), layers):
+        groups.append({"params": list(layer.parameters()), "lr": rate * decay**depth})
+    return groups
 
 
 # Nothing counts at first. Then each word's first piece is found by its number: `index` finds the first
@@ -64,9 +66,9 @@ class SpanHead(nn.Module):
         return start.masked_fill(hidden, -torch.inf), end.masked_fill(hidden, -torch.inf)
 
 
-# A generator of all allowed pairs and `max` with a key: slower than tensors, and it reads like the rule
-# itself.
+# All allowed pairs in a list, and `max` with a key: slower than tensors, and it reads like the rule itself.
 def best_span(start, end, longest):
-    start, end = start.tolist(), end.tolist()
-    pairs = ((first, last) for first in range(len(start)) for last in range(first, min(first + longest, len(end))))
+    start, end, pairs = start.tolist(), end.tolist(), []
+    for first in range(len(start)):
+        pairs += [(first, last) for last in range(first, min(first + longest, len(end)))]
     return max(pairs, key=lambda pair: start[pair[0]] + end[pair[1]])

@@ -49,6 +49,12 @@ def test_a_tensor_keeps_its_strides_so_that_it_is_as_awkward_as_before():
         assert torch.equal(arrived, tensor) and arrived.stride() == tensor.stride()
 
 
+def test_a_tensor_of_one_number_arrives_whatever_its_strides():
+    tensor = torch.randn(1, 1, 2)[..., 0]
+    assert tensor.stride() == (2, 2)
+    assert torch.equal(unpack(pack(tensor)), tensor)
+
+
 def test_parameters_and_descriptions_arrive():
     weight = torch.nn.Parameter(torch.randn(2, 2))
     part = Part("Linear", (2, 2), {"weight": weight})
