@@ -228,7 +228,7 @@ if ready := widgets.ready(checks, TextClassifier):
 # in evaluation mode (dropout off, batch norm's averages fixed) even if `train()` of the whole model is called.
 #
 # <details><summary>Hint 1</summary><code>requires_grad_(False)</code> of a module is for all its parameters. <code>torch.no_grad()</code> would cut the path for gradients, too.</details>
-# <details><summary>Hint 2 (nearly the solution)</summary><code>train()</code> of a model calls <code>train(mode)</code> of each part. So override it, and call <code>super()</code>'s with False. And <code>forward</code> hands on all <code>*inputs</code>.</details>
+# <details><summary>Hint 2 (nearly the solution)</summary><code>train()</code> of a model calls <code>train(mode)</code> of each part. Override it: call <code>super()</code>'s with False. <code>forward</code> hands on all <code>*inputs</code>.</details>
 
 # %% exercise="Frozen"
 class Frozen(nn.Module):
