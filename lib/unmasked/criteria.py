@@ -90,7 +90,9 @@ def kind(value):
     if value is None:
         return "None (is a `return` missing?)"
     if isinstance(value, Foreign):
-        return "a NumPy array" if value.type_name == "numpy.ndarray" else f"a {value.type_name}"
+        return (
+            "a NumPy array" if value.type_name == "numpy.ndarray" else f"a {value.type_name.removeprefix('builtins.')}"
+        )
     if isinstance(value, (tuple, list)):
         return f"a {type(value).__name__} of {len(value)}"
     return f"{'an' if isinstance(value, int) else 'a'} {type(value).__name__}"

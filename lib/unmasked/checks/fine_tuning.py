@@ -11,7 +11,7 @@ from torch import nn
 
 from unmasked import parts
 from unmasked.attempt import Foreign, Part
-from unmasked.criteria import close, holds, integers, shaped, tensor
+from unmasked.criteria import close, holds, integers, kind, shaped, tensor
 from unmasked.exercise import exercise
 
 B, T, D, HEADS, V, C = 3, 5, 8, 2, 11, 4  # texts, tokens, width, heads, vocabulary, classes
@@ -412,8 +412,8 @@ def _are_groups(groups):
     if missing:
         return holds(False, sentence, f'A group has no "{missing[0]}"; each needs "params" and "lr".')
     if any(isinstance(group["params"], Foreign) for group in groups):
-        kind = next(group["params"].type_name for group in groups if isinstance(group["params"], Foreign))
-        told = f'A "params" is a {kind.removeprefix("builtins.")}; make a list of it: `list(module.parameters())`.'
+        found = next(group["params"] for group in groups if isinstance(group["params"], Foreign))
+        told = f'A "params" is {kind(found)}; make a list of it: `list(module.parameters())`.'
         return holds(False, sentence, told)
     good = all(isinstance(value, torch.Tensor) for group in groups for value in _params(group))
     good = good and all(_number(group["lr"]) is not None for group in groups)
@@ -506,8 +506,18 @@ def _none_is_looked_up(word_ids, labels):
     return [IGNORE if i and word == word_ids[i - 1] else labels[word] for i, word in enumerate(word_ids)]
 
 
+def _looks_back_from_the_first(word_ids, labels):
+    return [IGNORE if word is None or word_ids[i - 1] == word else labels[word] for i, word in enumerate(word_ids)]
+
+
+def _in_order(word_ids, labels):
+    following = iter(labels)
+    return [IGNORE if label == IGNORE else next(following) for label in _labelled(word_ids, labels)]
+
+
 ALL_PIECES = "Every piece of a word gets its label; only the first piece counts, the others get -100."
 LAST_PIECE = "The last piece of a word gets its label; the first one should."
+FLOATS = "Your labels are floating-point numbers; they count tags, so return whole ones (int), as they came in."
 
 
 @exercise(
@@ -533,6 +543,11 @@ LAST_PIECE = "The last piece of a word gets its label; the first one should."
                 for i, label in enumerate(_labelled(word_ids, labels))
             ]
         ),
+        "For the first piece, `word_ids[place - 1]` is the *last* one (-1 counts from the end): ask for `place > 0`.": (
+            _looks_back_from_the_first
+        ),
+        "You take one label after the other; take `labels[word]`, since a word may have no piece.": _in_order,
+        FLOATS: lambda word_ids, labels: [float(label) for label in _labelled(word_ids, labels)],
         "What does not count gets -1; the loss leaves out -100.": (
             lambda word_ids, labels: [-1 if label == IGNORE else label for label in _labelled(word_ids, labels)]
         ),
@@ -552,13 +567,20 @@ def piece_labels(attempt):
         ([None, 0, 1, 1, None, None], [0, 6, 9], [IGNORE, 0, 6, IGNORE, IGNORE, IGNORE],
          "a text may be cut, and padded"),
         ([0, 1, 1], [8, 2], [8, 2, IGNORE], "a text may stand without special tokens"),
+        ([0, 0], [5], [5, IGNORE], "and may be a single word"),
+        ([None, 0, 2, None], [3, 5, 7], [IGNORE, 3, 7, IGNORE], "a word may be left without any piece"),
     )  # fmt: skip
     for number, (word_ids, labels, wanted, sentence) in enumerate(cases):
         result = attempt(word_ids, labels)
         listed = result.tolist() if isinstance(result, torch.Tensor) else result
-        listed = list(listed) if isinstance(listed, (list, tuple)) else listed
-        told = f"For the words {word_ids} and labels {labels} you return {str(result)[:80]} instead of {wanted}."
-        yield holds(listed == wanted, sentence, told, earns=1 if number == 1 else 0)
+        if not isinstance(listed, (list, tuple)):
+            yield holds(False, sentence, f"Return a list of labels; what you return is {kind(result)}.")
+            return
+        listed = [label.item() if isinstance(label, torch.Tensor) and label.numel() == 1 else label for label in listed]
+        told = f"For the words {word_ids} and labels {labels} you return {str(listed)[:80]} instead of {wanted}."
+        whole = not any(isinstance(label, float) for label in listed)
+        right = listed == wanted
+        yield holds(right and whole, sentence, FLOATS if right else told, earns=1 if number == 1 else 0)
 
 
 # --- 8.5 SpanHead ----------------------------------------------------------------------------------------------------

@@ -235,6 +235,26 @@ def labels_without_word_0(word_ids, labels):
     return found
 
 
+def labels_without_place(word_ids, labels):
+    found = []
+    for place in range(len(word_ids)):
+        word, before = word_ids[place], word_ids[place - 1]
+        found.append(labels[word] if word is not None and word != before else -100)
+    return found
+
+
+def labels_popped(word_ids, labels):
+    left, found, before = list(labels), [], None
+    for word in word_ids:
+        found.append(IGNORE if word is None or word == before else left.pop(0))
+        before = word
+    return found
+
+
+def labels_as_floats(word_ids, labels):
+    return torch.tensor(labels_in_a_loop(word_ids, labels), dtype=torch.float32)
+
+
 # --- 8.5 -------------------------------------------------------------------------------------------------------------
 
 
@@ -360,7 +380,13 @@ REWRITTEN_MISTAKES = {
         "The blocks are the wrong way round": rates_from_the_bottom,
         "`decay` is not used": rates_alike,
     },
-    "piece_labels": {"Every piece of a word": labels_everywhere, "0 counts as False": labels_without_word_0},
+    "piece_labels": {
+        "Every piece of a word": labels_everywhere,
+        "0 counts as False": labels_without_word_0,
+        "-1 counts from the end": labels_without_place,
+        "one label after the other": labels_popped,
+        "floating-point numbers": labels_as_floats,
+    },
     "SpanHead": {"could stand where `hidden`": HeadWithoutMask, "You return one tensor": HeadOfOneTensor},
     "best_span": {"each for itself": span_each_for_itself, "`longest` is not used": span_of_any_length},
 }
