@@ -737,6 +737,39 @@ def _filled_with_0(start, end, longest):
     return divmod(sums.masked_fill(~allowed, 0.0).argmax().item(), len(end))
 
 
+def _end_moved(start, end, longest):
+    first, last = _independent(start, end, longest)
+    return first, min(max(first, last), first + longest - 1, len(end) - 1)
+
+
+def _from_a_number(lowest):
+    """A loop whose best sum starts from this number."""
+
+    def best_span(start, end, longest):
+        first, last = _best()(start, end, longest)
+        return (first, last) if start[first] + end[last] > lowest else (0, 0)
+
+    return best_span
+
+
+def _of_the_best_three(start, end, longest):
+    starts, ends = (scores.topk(3).indices.tolist() for scores in (start, end))
+    allowed = [(first, last) for first in starts for last in ends if first <= last < first + longest]
+    return max(allowed, key=lambda pair: (start[pair[0]] + end[pair[1]]).item(), default=(0, 0))
+
+
+def _divided_as_tensor(start, end, longest):
+    return divmod((start[:, None] + end).argmax(), len(end))
+
+
+TOO_FEW = (
+    "Here the best pair is made of the seventh best start and the seventh best end: try all allowed pairs, not only "
+    "those of the few best starts and ends."
+)
+TOO_HIGH = (
+    "All sums are far below 0 here: start from -torch.inf, or fill what is not allowed with it; not with a number "
+    "that real scores may be below."
+)
 ONE_TOO_MANY = "Answers may have one token more than `longest`: with `first` counted, last - first is below `longest`."
 
 
@@ -745,6 +778,9 @@ SPAN_MISTAKES = {
     "far after it.": _independent,
     "You choose the best start, then the best end for it; another start may give a larger sum.": _start_first,
     "You choose the best end, then the best start for it; another end may give a larger sum.": _end_first,
+    "You move the best end to where it is allowed; there it has another score. Compare the sums of allowed pairs.": (
+        _end_moved
+    ),
     "You swap start and end where they are the wrong way round; then the sum is that of another pair.": (_swapped_back),
     "Answers of any length are allowed; `longest` is not used.": _best(
         allowed=lambda first, last, longest: first <= last
@@ -763,6 +799,16 @@ SPAN_MISTAKES = {
         score=lambda start, end: start * end
     ),
     "Pairs that are not allowed get the sum 0, which beats negative ones; give them -inf.": _filled_with_0,
+    "Your best sum starts from 0, which negative sums never reach; start from -torch.inf.": _from_a_number(0),
+    TOO_HIGH: _from_a_number(-100),
+    TOO_FEW: _of_the_best_three,
+    "`divmod` needs a plain number, and `argmax()` gives a tensor: `.argmax().item()`.": _divided_as_tensor,
+    "Your table is turned: `start[:, None] + end` has a row for each start, a column for each end.": (
+        lambda start, end, longest: _best()(end, start, longest)
+    ),
+    "You keep the pairs whose end comes before the start; ask for first <= last (`triu` keeps column >= row).": _best(
+        allowed=lambda first, last, longest: last <= first < last + longest
+    ),
     "You look for the smallest sum; the largest is asked for.": _best(score=lambda start, end: -start - end),
     "Your `last` is one past the answer's last token; return the last token itself.": lambda start, end, longest: (
         _best()(start, end, longest)[0],
@@ -783,13 +829,21 @@ def best_span(attempt):
     cases.append((*(torch.full((7,), LOWEST).index_fill(0, torch.tensor([4]), value) for value in (-3.0, -5.0)), 1,
                   "where all but one are hidden, that one is the answer"))  # fmt: skip
     cases.append((tensor(5), tensor(5), 30, "`longest` may be more than there are tokens"))
+    sixes, place = tensor(15, scale=0.1) + 6, torch.arange(15)
+    cases.append((torch.where(place > 8, sixes, 4.0 * (place == 7)), torch.where(place < 6, sixes, 4.0 * (place == 8)),
+                  LONGEST, "neither its start nor its end need be among the best"))  # fmt: skip
+    otherwise = {VERY_LOW: TOO_HIGH, cases[-1][-1]: TOO_FEW}
     for number, (*case, sentence) in enumerate(cases):
-        yield _span_is(attempt(*case), case, passed, sentence, earns=1 if number in (1, 4) else 0)
+        found = attempt(*case)
+        yield _span_is(found, case, passed, sentence, otherwise.get(sentence), earns=1 if number in (1, 4) else 0)
         passed.append(case)
 
 
+VERY_LOW = "all may be very low"
+
+
 SPANS = (
-    ({2: 5}, {3: 5}, "of clear scores the best are taken"),
+    ({2: 5, 4: 2}, {3: 5}, "of clear scores the best are taken"),
     ({5: 6, 1: 4}, {2: 6, 6: 1}, "the end does not come before the start"),
     ({3: 6, 1: 4}, {2: 6, 5: 1}, "not even by one token"),
     ({1: 5, 4: 4}, {5: 5, 2: 1}, "the answer is not too long"),
@@ -799,26 +853,33 @@ SPANS = (
     ({1: 5, 3: 3}, {4: 5, 3: 3}, "and no longer"),
     ({3: 5, 2: 4}, {3: 5, 4: 4}, "it may be a single token"),
     ({2: -3}, {3: -2}, "all scores may be negative"),
+    ({2: -3000}, {3: -2000}, VERY_LOW),
 )
 
 
 def _peaks(values):
-    row = torch.full((7,), -9.0 if min(values.values()) < 0 else 0.0)
+    row = torch.full((7,), min(3.0 * min(values.values()), 0.0))
     for place, value in values.items():
         row[place] = value
     return row
 
 
-def _span_is(result, case, passed, sentence, earns=0):
-    """The criterion that a span is the best one; `passed` are the cases in which the learner's was."""
+def _span_is(result, case, passed, sentence, otherwise=None, earns=0):
+    """The criterion that a span is the best one; `passed` are the cases in which the learner's was.
+
+    `otherwise` is for wrong ones that no known mistake gives.
+    """
     wanted, (start, end, longest) = _best()(*case), case
     numbers = [_number(part) for part in result] if isinstance(result, (list, tuple)) else _listed(result)
     shown = f"start {_short(start)}, end {_short(end)}, longest {longest}"
     if len(numbers) != 2 or None in numbers:
-        return holds(False, sentence, f"Return a pair of numbers, `first, last`; for {shown} it is {str(result)[:60]}.")
-    told = f"For {shown} you return {numbers[0]:g}, {numbers[1]:g} instead of {wanted[0]}, {wanted[1]}."
+        what = kind(result) if isinstance(result, Foreign) or result is None else str(result)[:60]
+        return holds(False, sentence, f"Return a pair of numbers, `first, last`; for {shown} it is {what}.")
+    told = otherwise or f"For {shown} you return {numbers[0]:g}, {numbers[1]:g} instead of {wanted[0]}, {wanted[1]}."
     right = tuple(numbers) == wanted
     for mistake, wrong in () if right else SPAN_MISTAKES.items():  # here, because numbers may come as tensors
+        if wrong is _divided_as_tensor:  # an error, which the engine knows by its text
+            continue
         if wrong(*case) == tuple(numbers) and all(wrong(*each) == _best()(*each) for each in passed):
             told = mistake
             break

@@ -333,6 +333,58 @@ def span_of_any_length(start, end, longest):
     return divmod(int(sums.argmax()), len(end))
 
 
+def span_with_end_clamped(start, end, longest):
+    first = int(start.argmax())
+    return first, int(end.argmax().clamp(first, first + longest - 1).clamp(max=len(end) - 1))
+
+
+def span_in_loops_from(lowest):
+    def best_span(start, end, longest):
+        best, first, last = lowest, 0, 0
+        for i in range(len(start)):
+            for j in range(i, min(i + longest, len(end))):
+                if start[i] + end[j] > best:
+                    best, first, last = start[i] + end[j], i, j
+        return first, last
+
+    return best_span
+
+
+def span_filled_with_minus_100(start, end, longest):
+    sums = start[:, None] + end
+    return divmod(
+        sums.masked_fill(~torch.ones_like(sums).triu().tril(longest - 1).bool(), -100).argmax().item(), len(end)
+    )
+
+
+def span_of_the_best_five(start, end, longest):
+    best, found = -torch.inf, (0, 0)
+    for first in start.argsort(descending=True)[:5].tolist():
+        for last in end.argsort(descending=True)[:5].tolist():
+            if first <= last < first + longest and start[first] + end[last] > best:
+                best, found = start[first] + end[last], (first, last)
+    return found
+
+
+def span_divided_as_tensor(start, end, longest):
+    sums = start.unsqueeze(1) + end.unsqueeze(0)
+    allowed = torch.ones(sums.shape).triu().tril(longest - 1) > 0
+    place = torch.where(allowed, sums, -torch.inf).argmax()
+    return divmod(place, sums.shape[1])
+
+
+def span_of_turned_table(start, end, longest):
+    sums = start + end[:, None]
+    allowed = torch.ones_like(sums).triu().tril(longest - 1).bool()
+    return divmod(sums.masked_fill(~allowed, -torch.inf).argmax().item(), len(end))
+
+
+def span_of_the_lower_half(start, end, longest):
+    sums = start[:, None] + end
+    allowed = torch.ones_like(sums).tril().triu(1 - longest).bool()
+    return divmod(sums.masked_fill(~allowed, -torch.inf).argmax().item(), len(end))
+
+
 VARIANTS = {
     "TextClassifier": {
         "with dropout": ClassifierWithDropout,
@@ -388,5 +440,16 @@ REWRITTEN_MISTAKES = {
         "floating-point numbers": labels_as_floats,
     },
     "SpanHead": {"could stand where `hidden`": HeadWithoutMask, "You return one tensor": HeadOfOneTensor},
-    "best_span": {"each for itself": span_each_for_itself, "`longest` is not used": span_of_any_length},
+    "best_span": {
+        "each for itself": span_each_for_itself,
+        "`longest` is not used": span_of_any_length,
+        "You move the best end": span_with_end_clamped,
+        "starts from 0": span_in_loops_from(0.0),
+        "start from -torch.inf, or fill": span_in_loops_from(-100),
+        "fill what is not allowed with it": span_filled_with_minus_100,
+        "the seventh best start": span_of_the_best_five,
+        "`divmod` needs a plain number": span_divided_as_tensor,
+        "Your table is turned": span_of_turned_table,
+        "`triu` keeps column >= row": span_of_the_lower_half,
+    },
 }
