@@ -137,7 +137,7 @@ class Attempt:
         return self._request("load", state)
 
     def mode(self, training):
-        """Switch a built module between training and evaluation."""
+        """Switch a built module between training and evaluation; returns whether its `train` returns the module."""
         return self._request("mode", training)
 
     def gradients(self, *args, **kwargs):
@@ -241,7 +241,7 @@ class Host:
 
     def _mode(self, module, training):
         _need_module(module)
-        module.train(training)
+        return module.train(training) is module
 
     def _gradients(self, subject, *args, **kwargs):
         for argument in args:

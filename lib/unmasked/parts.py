@@ -49,11 +49,15 @@ class Largest(nn.Module):
 
 
 class Dropping(Block):
-    """A block with dropout before and after.  x (B, T, D), key_padding_mask (B, T) -> (B, T, D)"""
+    """A block with dropout of its own before, and in a part after.  x (B, T, D), mask (B, T) -> (B, T, D)"""
+
+    def __init__(self, d_model, heads, d_hidden):
+        super().__init__(d_model, heads, d_hidden)
+        self.after = nn.Dropout(p=0.5)
 
     def forward(self, x, key_padding_mask=None):
         x = nn.functional.dropout(x, 0.5, self.training)
-        return nn.functional.dropout(super().forward(x, key_padding_mask), 0.5, self.training)
+        return self.after(super().forward(x, key_padding_mask))
 
 
 class Layered(nn.Module):

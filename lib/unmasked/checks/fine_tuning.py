@@ -167,8 +167,12 @@ def _no_gradients_for_matrices(module):
         parameter.requires_grad_(not name.endswith("weight"))
 
 
+def _evaluation_of_itself(module):
+    module.training = False
+
+
 def _frozen(freeze=_no_gradients, forward=lambda module, *inputs: module(*inputs), begin=nn.Module.eval, stay=True,
-            keep=lambda module: module, ready=True):  # fmt: skip
+            keep=lambda module: module, ready=True, returned=lambda frozen: frozen):  # fmt: skip
     """A Frozen that is wrong in one thing."""
 
     class Frozen(nn.Module):
@@ -184,7 +188,7 @@ def _frozen(freeze=_no_gradients, forward=lambda module, *inputs: module(*inputs
             return forward(module, *inputs)
 
     if stay:
-        Frozen.train = lambda self, mode=True: self
+        Frozen.train = lambda self, mode=True: returned(self)
     return Frozen
 
 
@@ -199,8 +203,8 @@ def _without_gradient(module, *inputs):
 
 
 STILL_LEARNS = (
-    "Its parameters still get gradients. `module.requires_grad = False` only makes a new attribute; call "
-    "`module.requires_grad_(False)`, or set it for each of `module.parameters()`."
+    "Its parameters still get gradients. Call `module.requires_grad_(False)`, with the underscore, on the module that "
+    "is passed in; or set `requires_grad` of each of its parameters, since a module itself has none."
 )
 CUT_OFF = (
     "No gradient goes through it to what stands before it: leave out `torch.no_grad()` and `detach()`; it is enough "
@@ -209,6 +213,8 @@ CUT_OFF = (
 DROPOUT_RETURNS = (
     "`train()` of the whole model switches dropout on in the frozen part too: define `train` so that it stays off."
 )
+OF_ITSELF_ONLY = "`training = False` is set for the module alone, and dropout in its parts stays on; call `eval()`."
+NO_RETURN = "`train` must end with `return self`, as PyTorch's does; without it, `eval()` of a module gives None."
 DROPOUT_ON = "Dropout is on from the beginning: a new module is in training mode, so call `eval()`."
 
 
@@ -220,7 +226,9 @@ DROPOUT_ON = "Dropout is on from the beginning: a new module is in training mode
         "Only the weights are frozen; biases learn too, unless you freeze them.": _frozen(_no_gradients_for_matrices),
         CUT_OFF: _frozen(forward=_without_gradient),
         DROPOUT_ON: _frozen(begin=lambda module: None),
+        OF_ITSELF_ONLY: _frozen(begin=_evaluation_of_itself),
         DROPOUT_RETURNS: _frozen(stay=False),
+        NO_RETURN: _frozen(returned=lambda frozen: None),
         "`forward` takes one input only; an encoder gets a mask as well: `*inputs`.": _OneInput,
         "Only the first input reaches the module: hand the mask on too.": _frozen(
             forward=lambda module, *inputs: module(inputs[0])
@@ -270,8 +278,9 @@ def Frozen(attempt):
         CUT_OFF,
         earns=1,
     )
-    frozen.mode(training=True)
+    itself = frozen.mode(training=True)
     yield close(frozen(x, mask), expected, "it stays so while the rest of a model is trained", DROPOUT_RETURNS)
+    yield holds(itself, "`train` returns the module itself", NO_RETURN)
     state = {"weight": tensor(D) + 2, "bias": tensor(D), "running_mean": tensor(D), "running_var": tensor(D) ** 2 + 1}
     norm = attempt.build(Part("BatchNorm1d", (D,), state | {"num_batches_tracked": torch.tensor(3)}))
     norm.mode(training=True)

@@ -129,6 +129,52 @@ class FrozenDetached(FrozenInForward):
         return super().forward(*inputs).detach()
 
 
+class FrozenWrapperOnly(nn.Module):
+    """Freezes what it holds before it holds anything."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.requires_grad_(False)
+        self.inner = module.eval()
+
+    def train(self, mode=True):
+        return super().train(False)
+
+    def forward(self, *inputs):
+        return self.inner(*inputs)
+
+
+class FrozenByFlag(nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.module = module.requires_grad_(False)
+        self.module.training = False
+
+    def train(self, mode=True):
+        self.module.training = False
+        return self
+
+    def forward(self, *inputs):
+        return self.module(*inputs)
+
+
+class FrozenReturnsNothing(FrozenWrapperOnly):
+    def __init__(self, module):
+        super().__init__(module.requires_grad_(False))
+        self.eval()
+
+    def train(self, mode=True):
+        super().train(False)
+
+
+class FrozenIgnoresTrain(FrozenWrapperOnly):
+    def __init__(self, module):
+        super().__init__(module.requires_grad_(False))
+
+    def train(self, mode=True):
+        pass
+
+
 class FrozenOnlyOnce(nn.Module):
     def __init__(self, module):
         super().__init__()
@@ -424,7 +470,11 @@ REWRITTEN_MISTAKES = {
         "encoder is called without": ClassifierForgetsPadding,
     },
     "Frozen": {
-        "only makes a new attribute": FrozenByAttribute,
+        "Call `module.requires_grad_(False)`": FrozenByAttribute,
+        "since a module itself has none": FrozenWrapperOnly,
+        "set for the module alone": FrozenByFlag,
+        "must end with `return self`": FrozenReturnsNothing,
+        "as PyTorch's does; without it": FrozenIgnoresTrain,
         "No gradient goes through": FrozenDetached,
         "switches dropout on": FrozenOnlyOnce,
     },
