@@ -131,7 +131,7 @@ def _value(value, wrong=None):
 
 def _cell(number, wrong, highest):
     """A number on a blue (positive) or orange (negative) ground, framed where it is wrong."""
-    text = f"{number:.2f}" if isinstance(number, float) else str(number)
+    text = (f"{number:.2f}" if abs(number) < 1e5 else f"{number:.1e}") if isinstance(number, float) else str(number)
     share = 0.0 if number != number else min(abs(number) / highest, 1.0)
     ground = f"rgba({'37,99,235' if number >= 0 else '217,119,6'},{0.45 * share:.2f})"
     frame = f"2px solid {RED}" if wrong else "1px solid transparent"

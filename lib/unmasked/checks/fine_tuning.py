@@ -56,6 +56,16 @@ def _text_classifier(forward=_scores, turned=False, bias=True, ready=True):
     return TextClassifier
 
 
+class _OneLayerMore(_text_classifier(lambda net, tokens, mask: net.output(net.hidden(_pooled(net, tokens, mask))))):
+    def __init__(self, embeddings, encoder, pool, d_model, classes):
+        super().__init__(embeddings, encoder, pool, d_model, classes)
+        self.hidden = nn.Linear(d_model, d_model)
+
+
+def _pooled(net, tokens, mask):
+    return net.pool(_encoded(net, tokens, mask), mask)
+
+
 def _encoded(net, tokens, mask):
     return net.encoder(net.embeddings(tokens), mask)
 
@@ -63,6 +73,11 @@ def _encoded(net, tokens, mask):
 OUTPUT_TURNED = (
     "The output layer has the wrong sizes: `nn.Linear` takes the size that goes in first, `d_model`, then `classes`."
 )
+ONE_LAYER_MORE = (
+    "It has more to learn than `embeddings`, `encoder` and `output`: one linear layer makes the scores of what `pool` "
+    "returns."
+)
+SQUEEZED = "Of a single text the scores are not (1, C): leave out `squeeze()`, which takes that axis away."
 ENCODER_WITHOUT_MASK = "The encoder is called without the mask, so that tokens attend to padding."
 POOL_WITHOUT_MASK = "`pool` is called without the mask, so that padding becomes part of the text's vector."
 
@@ -73,6 +88,8 @@ POOL_WITHOUT_MASK = "`pool` is called without the mask, so that padding becomes 
         NO_SUPER: _text_classifier(ready=False),
         OUTPUT_TURNED: _text_classifier(turned=True),
         "The output layer has no bias; leave `bias` as it is.": _text_classifier(bias=False),
+        ONE_LAYER_MORE: _OneLayerMore,
+        SQUEEZED: _text_classifier(lambda net, tokens, mask: _scores(net, tokens, mask).squeeze()),
         "You return scores for every token: `pool` makes one vector of each text, before the output.": (
             _text_classifier(lambda net, tokens, mask: net.output(_encoded(net, tokens, mask)))
         ),
@@ -121,10 +138,14 @@ def TextClassifier(attempt):
         "it has an `output` from D to the number of classes, with a bias",
         OUTPUT_TURNED if turned else "`output` must be nn.Linear(d_model, classes), with a bias.",
     )
+    passed_in, count = [table, *block.state_dict().values()], 3 + len(block.state_dict())
+    kept = all(any(torch.equal(value, each) for value in own.values()) for each in passed_in)
     yield holds(
-        any(value.shape == (V, D) for value in own.values()) and len(own) == 3 + len(block.state_dict()),
+        kept and len(own) == count,
         "it has the parameters of `embeddings` and `encoder` as its own",
-        "Keep `embeddings` and `encoder` as attributes of those names, so that PyTorch finds their parameters.",
+        ONE_LAYER_MORE
+        if kept and len(own) > count
+        else "Keep `embeddings` and `encoder` as attributes of those names, so that PyTorch finds their parameters.",
     )
     tokens, mask = integers(0, V, (B, T)), _mask()
     scores = model(tokens, mask)
@@ -149,6 +170,8 @@ def TextClassifier(attempt):
         "With known weights, the scores are not output(pool(encoder(embeddings(tokens)))).",
         earns=1,
     )
+    alone = model(tokens[:1], mask[:1])
+    yield close(alone, scores[:1], "a single text has one row of scores", SQUEEZED)
     yield close(model(tokens), right(None), "it works without a mask", "Without a mask the scores are wrong.")
     signals = model.gradients(tokens, mask)["parameters"]
     still = [name for name, signal in signals.items() if signal is None]
@@ -318,6 +341,12 @@ def _blocks_reversed(depth, prefix, layers, rate, decay):
     return rate * decay ** (layers + 1 - depth if inside else depth)
 
 
+def _in_order_of_the_list(depth, prefix, layers, rate, decay):
+    """The norm goes with the last block."""
+    inside = prefix.startswith("encoder.")
+    return rate * decay ** (layers + 1 - depth if inside else depth)
+
+
 def _groups(rate_of=_rate_of, leave_out=(), twice=()):
     """A `layer_rates` in which each part has the rate that `rate_of` says; some are left out, or there twice."""
 
@@ -341,6 +370,18 @@ RATES = {
     "Yours is the wrong way round: the output learns fastest, the embeddings slowest.": _reversed,
     "The blocks are the wrong way round: the *last* one is next to the output and learns faster than the first.": (
         _blocks_reversed
+    ),
+    "The blocks go from first to last, the norm with them; go through them `reversed`, the last one first.": (
+        _in_order_of_the_list
+    ),
+    "You multiply by the depth: `decay * depth`; `decay` is multiplied `depth` times: `decay**depth`.": (
+        lambda depth, prefix, layers, rate, decay: rate * decay * depth
+    ),
+    "`rate` is not used: the output gets `rate`, each layer further down `decay` times as much.": (
+        lambda depth, prefix, layers, rate, decay: decay**depth
+    ),
+    "The rate falls twice: make it smaller at each layer, `rate * decay`, or take `rate * decay**depth`; not both.": (
+        lambda depth, prefix, layers, rate, decay: rate * decay ** (depth * (depth + 1) / 2)
     ),
     "Every block gets the same rate; each layer further down gets `decay` times that of the one above it.": (
         lambda depth, prefix, layers, rate, decay: rate * decay ** min(depth, 1)
@@ -393,9 +434,13 @@ def layer_rates(attempt):
         shape = (V, D, layers, C)
         state = {name: tensor(*value.shape) for name, value in parts.Layered(*shape).state_dict().items()}
         groups = attempt(Part("Layered", shape, state), RATE, DECAY)
-        yield _are_groups(groups)
+        listed = _are_groups(groups)
+        if layers == 3 or not listed.holds:  # a line of the panel each, once
+            yield listed
         rates = _rates_by_name(groups, state)
-        yield _each_once(rates, layers)
+        once = _each_once(rates)
+        if layers == 3 or not once.holds:
+            yield once
         wanted = {name: RATE * DECAY ** _depths(layers)[_prefix(name, layers)] for name in state}
         wrong = next((name for name in wanted if not _equal(rates[name][0], wanted[name])), None)
         yield holds(
@@ -443,7 +488,7 @@ def _rates_by_name(groups, state):
     return found
 
 
-def _each_once(rates, layers):
+def _each_once(rates):
     """The criterion that every parameter is in one group."""
     sentence = "every parameter is in exactly one group"
     missing = [name for name, found in rates.items() if not found]
@@ -625,6 +670,11 @@ class _ZeroedInput(_span_head()):
         return scores[..., 0], scores[..., 1]
 
 
+class _FlatMask(_span_head()):
+    def forward(self, x, hidden):
+        return self.output(x).masked_fill(hidden, LOWEST).unbind(-1)
+
+
 NOT_HIDDEN = "An answer could stand where `hidden` is True: give such tokens the lowest score there is."
 
 
@@ -633,7 +683,8 @@ NOT_HIDDEN = "An answer could stand where `hidden` is True: give such tokens the
     mistakes={
         NO_SUPER: _span_head(ready=False),
         NOT_HIDDEN: _span_head(fill=None),
-        "Hidden tokens get the score 0; other scores may be lower. Give them the lowest number there is.": (
+        "The mask (B, T) does not fit scores (B, T, 2): it needs a third axis, `hidden[..., None]`.": _FlatMask,
+        "Hidden tokens get the score 0, or nearly (`finfo.tiny`); others may be lower. Give them `finfo.min`.": (
             _span_head(fill=0.0)
         ),
         "Hidden tokens get the score -1; other scores may be lower. Give them the lowest number there is.": (

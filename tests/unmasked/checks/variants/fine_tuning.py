@@ -70,6 +70,17 @@ class ClassifierForgetsPadding(ClassifierWithDropout):
         return self.output(self.pool(self.encoder(self.embeddings(tokens)), key_padding_mask))
 
 
+class ClassifierSqueezed(ClassifierWithDropout):
+    def forward(self, tokens, key_padding_mask=None):
+        return torch.squeeze(super().forward(tokens, key_padding_mask))
+
+
+class ClassifierOfTwoLayers(ClassifierWithDropout):
+    def __init__(self, embeddings, encoder, pool, d_model, classes):
+        super().__init__(embeddings, encoder, pool, d_model, classes)
+        self.dropout = nn.Sequential(nn.Linear(d_model, 2 * d_model), nn.GELU(), nn.Linear(2 * d_model, d_model))
+
+
 # --- 8.2 -------------------------------------------------------------------------------------------------------------
 
 
@@ -239,6 +250,33 @@ def rates_alike(model, rate, decay):
     return [{"params": [value], "lr": rate} for value in model.parameters()]
 
 
+def rates_without_reversed(model, rate, decay):
+    layers = [[*model.output.parameters()]]
+    for block in model.encoder.blocks:
+        layers.append([*block.parameters()])
+    layers[-1] += [*model.encoder.norm.parameters()]
+    layers.append([*model.embeddings.parameters()])
+    return [{"params": layer, "lr": rate * decay**depth} for depth, layer in enumerate(layers)]
+
+
+def rates_of_layers(rate_at):
+    def layer_rates(model, rate, decay):
+        *blocks, last = (list(block.parameters()) for block in model.encoder.blocks)
+        layers = [list(model.embeddings.parameters()), *blocks, last + list(model.encoder.norm.parameters())]
+        layers = [*layers, list(model.output.parameters())][::-1]
+        return [{"params": layers[i], "lr": rate_at(i, rate, decay)} for i in range(len(layers))]
+
+    return layer_rates
+
+
+def rates_falling_twice(model, rate, decay):
+    groups = rates_of_layers(lambda i, rate, decay: rate)(model, rate, decay)
+    for depth, group in enumerate(groups):
+        rate *= decay**depth
+        group["lr"] = rate
+    return groups
+
+
 # --- 8.4 -------------------------------------------------------------------------------------------------------------
 
 
@@ -339,6 +377,20 @@ class HeadWithoutMask(HeadByUnbind):
 class HeadOfOneTensor(HeadByUnbind):
     def forward(self, x, hidden):
         return self.output(x).masked_fill(hidden.unsqueeze(-1), torch.finfo(x.dtype).min)
+
+
+class HeadWithFlatMask(HeadByUnbind):
+    def forward(self, x, hidden):
+        scores = self.output(x)
+        scores = scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
+        return scores[:, :, 0], scores[:, :, 1]
+
+
+class HeadOfTiny(HeadByUnbind):
+    def forward(self, x, hidden):
+        start, end = self.output(x).unbind(-1)
+        lowest = torch.finfo(x.dtype).tiny
+        return start.masked_fill(hidden, lowest), end.masked_fill(hidden, lowest)
 
 
 # --- 8.6 -------------------------------------------------------------------------------------------------------------
@@ -468,6 +520,8 @@ REWRITTEN_MISTAKES = {
     "TextClassifier": {
         "vector of the first token": ClassifierOfFirst,
         "encoder is called without": ClassifierForgetsPadding,
+        "more to learn than": ClassifierOfTwoLayers,
+        "leave out `squeeze()`": ClassifierSqueezed,
     },
     "Frozen": {
         "Call `module.requires_grad_(False)`": FrozenByAttribute,
@@ -481,6 +535,10 @@ REWRITTEN_MISTAKES = {
     "layer_rates": {
         "The blocks are the wrong way round": rates_from_the_bottom,
         "`decay` is not used": rates_alike,
+        "go through them `reversed`": rates_without_reversed,
+        "You multiply by the depth": rates_of_layers(lambda i, rate, decay: rate * decay * i),
+        "`rate` is not used": rates_of_layers(lambda i, rate, decay: decay**i),
+        "The rate falls twice": rates_falling_twice,
     },
     "piece_labels": {
         "Every piece of a word": labels_everywhere,
@@ -489,7 +547,12 @@ REWRITTEN_MISTAKES = {
         "one label after the other": labels_popped,
         "floating-point numbers": labels_as_floats,
     },
-    "SpanHead": {"could stand where `hidden`": HeadWithoutMask, "You return one tensor": HeadOfOneTensor},
+    "SpanHead": {
+        "could stand where `hidden`": HeadWithoutMask,
+        "You return one tensor": HeadOfOneTensor,
+        "it needs a third axis": HeadWithFlatMask,
+        "or nearly (`finfo.tiny`)": HeadOfTiny,
+    },
     "best_span": {
         "each for itself": span_each_for_itself,
         "`longest` is not used": span_of_any_length,
