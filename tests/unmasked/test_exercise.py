@@ -67,6 +67,11 @@ def test_the_panel_shows_expected_beside_received_and_frames_what_differs():
     assert "expected" in html and "received" in html and "2px solid" in html
 
 
+def test_the_panel_writes_huge_numbers_shortly():
+    html = double(lambda x: torch.full_like(x, torch.finfo(x.dtype).min))._repr_html_()
+    assert "-3.4e+38" in html and "340282" not in html
+
+
 def test_what_the_code_prints_is_shown_in_the_panel_only(capfd):
     def talkative(x):
         print("<hello>")

@@ -675,6 +675,11 @@ class _FlatMask(_span_head()):
         return self.output(x).masked_fill(hidden, LOWEST).unbind(-1)
 
 
+class _FlatPenalty(_span_head()):
+    def forward(self, x, hidden):
+        return (self.output(x) + hidden * LOWEST).unbind(-1)
+
+
 NOT_HIDDEN = "An answer could stand where `hidden` is True: give such tokens the lowest score there is."
 
 
@@ -684,6 +689,7 @@ NOT_HIDDEN = "An answer could stand where `hidden` is True: give such tokens the
         NO_SUPER: _span_head(ready=False),
         NOT_HIDDEN: _span_head(fill=None),
         "The mask (B, T) does not fit scores (B, T, 2): it needs a third axis, `hidden[..., None]`.": _FlatMask,
+        "What you add to the scores (B, T, 2) is (B, T): it needs a third axis, `hidden[..., None]`.": _FlatPenalty,
         "Hidden tokens get the score 0, or nearly (`finfo.tiny`); others may be lower. Give them `finfo.min`.": (
             _span_head(fill=0.0)
         ),

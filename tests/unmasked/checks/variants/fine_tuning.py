@@ -386,6 +386,12 @@ class HeadWithFlatMask(HeadByUnbind):
         return scores[:, :, 0], scores[:, :, 1]
 
 
+class HeadWithFlatPenalty(HeadByUnbind):
+    def forward(self, x, hidden):
+        start, end = (self.output(x) - 1e9 * hidden.float()).split(1, dim=-1)
+        return start[..., 0], end[..., 0]
+
+
 class HeadOfTiny(HeadByUnbind):
     def forward(self, x, hidden):
         start, end = self.output(x).unbind(-1)
@@ -551,6 +557,7 @@ REWRITTEN_MISTAKES = {
         "could stand where `hidden`": HeadWithoutMask,
         "You return one tensor": HeadOfOneTensor,
         "it needs a third axis": HeadWithFlatMask,
+        "What you add to the scores": HeadWithFlatPenalty,
         "or nearly (`finfo.tiny`)": HeadOfTiny,
     },
     "best_span": {
