@@ -523,7 +523,8 @@ def small_vectors(texts):
 with once_done("BertEmbeddings, rename, Bert and mean_pooling"):
     of_bert = {f"Bert, {name}": functools.partial(sentence_vectors, model) for name, model in models.items()}
     for name, vectors_of in (of_bert | {"lesson 08's": small_vectors}).items():
-        shares = [by_closest_mean(vectors_of, vectors_of(test_texts), seed) for seed in range(3)]
+        test_vectors = vectors_of(test_texts)
+        shares = [by_closest_mean(vectors_of, test_vectors, seed) for seed in range(3)]
         print(f"{name:18}", ", ".join(f"{share:.2f}" for share in shares))
 
 # %% [markdown]
