@@ -195,10 +195,10 @@ def test_a_lesson_that_is_gone_stays_with_a_learner_who_worked_in_it(world):
 
 
 def test_a_broken_notebook_is_kept_and_the_new_one_comes(world):
-    (world.mine / LESSON).write_text("{")
+    (world.mine / LESSON).write_text("{ broken")
     world.goes_on()
     assert "is no notebook, so no answers could be taken from it" in world.update()
-    assert [copy.read_text() for copy in world.copies()] == ["{"]
+    assert [copy.read_text() for copy in world.copies()] == ["{ broken"]
     assert sources(world.mine / LESSON)["text"] == "new"
 
 
