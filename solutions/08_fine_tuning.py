@@ -102,16 +102,15 @@ checks.TextClassifier(TextClassifier)
 # that.
 
 # %%
-def first_token(x, key_padding_mask):
+def first_token(x, key_padding_mask=None):
     """The vector of [CLS].  (B, T, D), (B, T) -> (B, D)"""
     return x[:, 0]
 
 
-def mean_of_tokens(x, key_padding_mask):
-    """The mean over all tokens but padding.  (B, T, D), (B, T) or None -> (B, D)"""
-    if key_padding_mask is None:
-        return x.mean(1)
-    return x.masked_fill(key_padding_mask[:, :, None], 0.0).sum(1) / (~key_padding_mask).sum(1, keepdim=True)
+def mean_of_tokens(x, key_padding_mask=None):
+    """The mean over all tokens but padding.  (B, T, D), (B, T) -> (B, D)"""
+    real = torch.ones(x.shape[:2]) if key_padding_mask is None else (~key_padding_mask).float()
+    return (x * real[:, :, None]).sum(1) / real.sum(1, keepdim=True)
 
 
 def new_classifier(pool=mean_of_tokens, pretrained=True, seed=0):
@@ -154,7 +153,7 @@ def fine_tune(model, groups, loss_of, examples, steps=STEPS, size=16, seed=0, ba
     """Improve a model with random batches of the examples; `loss_of(model, *batch)` is the loss of one."""
     optimizer, generator = torch.optim.AdamW(groups), torch.Generator().manual_seed(seed)
     peaks = [group["lr"] for group in optimizer.param_groups]
-    model.train()
+    model.train(True)
     for step in tqdm(range(steps), unit="step", disable=not bar):
         chosen = torch.randint(len(examples[0]), (size,), generator=generator)
         for group, peak in zip(optimizer.param_groups, peaks):
@@ -634,7 +633,7 @@ if answering:
 # ### END SOLUTION
 
 # %% [markdown] explain="why_frozen"
-# **2.** A friend freezes the encoder by `requires_grad_(False)` alone, and trains with `model.train()`. Her model has
+# **2.** A friend freezes the encoder by `requires_grad_(False)` alone, and calls `train()` of the whole model. Hers has
 # dropout, other than ours. What goes wrong? And when is a frozen encoder the better choice?
 # ### BEGIN SOLUTION
 # Dropout still works in the frozen part: its output is another one each time, and nothing in it can adapt to that.

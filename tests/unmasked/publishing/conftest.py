@@ -9,7 +9,7 @@ import pytest
 from unmasked.lessons import Lesson
 from unmasked.publishing import publish
 
-SOURCE = '''\
+SOURCE = """\
 # %% [markdown]
 # # Tiny
 
@@ -57,7 +57,7 @@ class Doubler:
 # ### BEGIN SOLUTION
 # Because it is **even**.
 # ### END SOLUTION
-'''
+"""
 
 
 @pytest.fixture(scope="session")

@@ -149,8 +149,8 @@ REWRITTEN_MISTAKES = {
     },
     "attention_weights": {
         "not divided by the square root": lambda q, k: nn.Softmax(dim=2)(torch.bmm(q, k.transpose(1, 2))),
-        "softmax runs over the queries": lambda query, key: (
-            torch.softmax(torch.einsum("bqk,bsk->bqs", query, key) / math.sqrt(key.shape[2]), dim=1)
+        "softmax runs over the queries": lambda query, key: torch.softmax(
+            torch.einsum("bqk,bsk->bqs", query, key) / math.sqrt(key.shape[2]), dim=1
         ),
         "to the most similar key": lambda query, key: (query @ key.mT * 1e9).softmax(-1),
     },
