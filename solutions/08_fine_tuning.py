@@ -221,17 +221,15 @@ if ready := widgets.ready(checks, TextClassifier):
 # %% [markdown]
 # ## What may change
 #
-# Fine-tuning may change all of the model, or only what is new. A *frozen* encoder is quick to train on, and can't
-# forget.
+# Fine-tuning may change all of the model, or only what is new: a *frozen* encoder is quick to train on.
 #
 # ### Exercise 8.2 · Freeze (about 15 min)
 #
 # Wrap a module. Its parameters get no gradient, but gradients go *through* it. It is in evaluation mode (dropout off,
-# batch norm's averages fixed) from the start, and stays so even if `train()` of the whole model is called. Like any
-# module's, `train` returns the module.
+# batch norm's averages fixed) and stays so even if `train()` of the whole model is called; `train` returns the module.
 #
 # <details><summary>Hint 1</summary><code>requires_grad_(False)</code> of a module is for all its parameters. <code>torch.no_grad()</code> would cut the path for gradients, too.</details>
-# <details><summary>Hint 2 (nearly the solution)</summary>In <code>__init__</code>, after keeping it: <code>requires_grad_(False)</code> and <code>eval()</code>. <code>train()</code> of a model calls <code>train(mode)</code> of each part, so override it: return <code>super()</code>'s with False. <code>forward</code> hands on all <code>*inputs</code>.</details>
+# <details><summary>Hint 2 (nearly the solution)</summary>In <code>__init__</code>: <code>requires_grad_(False)</code> and <code>eval()</code>. A model's <code>train()</code> calls each part's: return <code>super().train(False)</code>. Hand on all <code>*inputs</code>.</details>
 
 # %% exercise="Frozen"
 class Frozen(nn.Module):
@@ -312,14 +310,13 @@ if ready := widgets.ready(checks, TextClassifier, layer_rates):
 # %% [markdown]
 # Three learning rates, each once for all layers, and once with a decay of 0.3. A high rate for all destroys much of
 # what pretraining has built: *catastrophic forgetting*. Slower rates further down protect it; with a low rate they
-# only lose time. So the curve moves to the right, and the best of both are alike: this little model has a single
-# block.
+# only lose time. The best of both are alike: this little model has a single block.
 #
 # ## How many labels?
 #
-# The question of this lesson. From 4 labels a group to 256, in three ways, and counting words; the bands are the
-# spread over three draws. All get the same steps, twice as many from 64 labels on. Rates: 0.01, falling by layer;
-# 0.01 where only the output learns; 0.001 from scratch. It takes about a minute.
+# From 4 labels a group to 256, in three ways, and counting words; the bands are the spread over three draws. All get
+# the same steps, twice as many from 64 labels on. Rates: 0.01, falling by layer; 0.01 where only the output learns;
+# 0.001 from scratch. It takes about a minute.
 
 # %%
 def tuned(way, count, seed):
@@ -345,13 +342,11 @@ if trained := widgets.ready(checks, TextClassifier, Frozen, layer_rates):
 
 # %% [markdown]
 # Read it across: with 4 labels a group, the pretrained model does what counting words needs 16 for, and a model from
-# scratch more than that. On the right the others come closer, and counting catches up: with many labels a simple
-# method is hard to beat. With few labels freezing costs nothing; with many it does, because nothing can adapt. Every
-# number here also has its spread: a difference within the bands is no difference.
+# scratch more than that. On the right counting catches up: with many labels a simple method is hard to beat. With few
+# labels freezing costs nothing; with many it does. A difference within the bands is no difference.
 #
 # Your turn. As the mean and the output are linear, the score of a group is the mean of scores of single tokens, and
-# we can see what each one says. The chances are often near 1, though the model is right in about 6 of 10 cases:
-# nothing has taught it to be less sure.
+# we can see what each one says. The chances are often near 1, though the model is right in about 6 of 10 cases.
 
 # %% tags=["varies"]
 @torch.no_grad()
@@ -371,16 +366,16 @@ if trained:
 # %% [markdown]
 # ## A tag for every word, again
 #
-# Lesson 06's weak side were new words. Does having read a book help? Commands come in *pieces*; tags belong to words.
+# Does having read a book help with commands? They come in *pieces*; tags belong to words.
 #
 # ### Exercise 8.4 · Labels for pieces (about 8 min)
 #
-# `word_ids` says which word each piece is from: for `[CLS] ph ##one charge ##r [SEP]` they are None, 0, 0, 1, 1,
-# None. The *first* piece of a word gets its label, all else −100 (`IGNORE`), which the loss leaves out (Devlin et al.
-# 2019, section 5.3). Return a list of whole numbers.
+# `word_ids` says which word each piece is from: for `[CLS] ph ##one charge ##r [SEP]`, None, 0, 0, 1, 1, None. The
+# *first* piece of a word gets its label, all else −100 (`IGNORE`), which the loss leaves out (Devlin et al. 2019,
+# section 5.3). Return a list.
 #
-# <details><summary>Hint 1</summary>A piece is not a word's first if the one before it has the same number.</details>
-# <details><summary>Hint 2 (nearly the solution)</summary><code>IGNORE</code> if the word is None, or if <code>place &gt; 0</code> and <code>word_ids[place - 1]</code> is the same; else <code>labels[word]</code>.</details>
+# <details><summary>Hint 1</summary>Compare each piece's number with the one before.</details>
+# <details><summary>Hint 2 (nearly the solution)</summary><code>IGNORE</code> for None, or if <code>place &gt; 0</code> and <code>word_ids[place - 1]</code> is the same; else <code>labels[word]</code>.</details>
 
 # %% exercise="piece_labels"
 def piece_labels(word_ids, labels):
@@ -468,12 +463,12 @@ if ready := widgets.ready(checks, piece_labels, layer_rates):
 # ## Point at the answer
 #
 # A question and a text go in as one row, `[CLS] question [SEP] text [SEP]`. The answer is a *span* of the text
-# (Devlin et al. 2019, section 4.2). `hidden` (B, T) is True at the question, at special tokens and at padding.
+# (Devlin et al. 2019, section 4.2). `hidden` (B, T) is True outside of the text.
 #
 # ### Exercise 8.5 · Two scores for each token (about 8 min)
 #
-# A linear layer, `output`, from D to 2: the answer starts here, ends here. Where `hidden` is True no answer can
-# stand: there, both scores are the lowest number, `torch.finfo(x.dtype).min`. Return `start, end`.
+# A linear layer, `output`, from D to 2: the answer starts here, ends here. Where `hidden`, both
+# are the lowest number, `torch.finfo(x.dtype).min`. Return `start, end`.
 #
 # Shapes: (B, T, D), (B, T) → (B, T), (B, T).
 #

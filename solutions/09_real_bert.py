@@ -423,8 +423,8 @@ def flat(vectors):
 with once_done("BertEmbeddings, rename, Bert and mean_pooling"):
     untrained = copy.deepcopy(real_bert())
     untrained.apply(lambda part: hasattr(part, "reset_parameters") and part.reset_parameters())
-    models, panels = {"untrained": untrained, "pretrained": real_bert()}, {}
-    for title, model in models.items():
+    panels = {}
+    for title, model in {"untrained": untrained, "pretrained": real_bert()}.items():
         vectors = sentence_vectors(model, phrases)
         panels[title] = flat(vectors)
         closest = (F.normalize(vectors, dim=-1) @ F.normalize(vectors, dim=-1).T).fill_diagonal_(-1).argmax(dim=-1)
@@ -521,8 +521,10 @@ def small_vectors(texts):
 
 
 with once_done("BertEmbeddings, rename, Bert and mean_pooling"):
-    of_bert = {f"Bert, {name}": functools.partial(sentence_vectors, model) for name, model in models.items()}
-    for name, vectors_of in (of_bert | {"lesson 08's": small_vectors}).items():
+    encoders = {"Bert, pretrained": functools.partial(sentence_vectors, real_bert()),
+                "Bert, untrained": functools.partial(sentence_vectors, untrained),
+                "lesson 08's": small_vectors}  # fmt: skip
+    for name, vectors_of in encoders.items():
         test_vectors = vectors_of(test_texts)
         shares = [by_closest_mean(vectors_of, test_vectors, seed) for seed in range(3)]
         print(f"{name:18}", ", ".join(f"{share:.2f}" for share in shares))
