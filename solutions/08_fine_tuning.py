@@ -467,13 +467,13 @@ if ready := widgets.ready(checks, piece_labels, layer_rates):
 #
 # ### Exercise 8.5 · Two scores for each token (about 8 min)
 #
-# A linear layer, `output`, from D to 2: the answer starts here, ends here. Where `hidden`, both
-# are the lowest number, `torch.finfo(x.dtype).min`. Return `start, end`.
+# A linear layer, `output`, from D to 2: it starts here, ends here. Where `hidden`, both are
+# `torch.finfo(x.dtype).min`, the lowest number. Return `start, end`.
 #
 # Shapes: (B, T, D), (B, T) → (B, T), (B, T).
 #
-# <details><summary>Hint 1</summary><code>masked_fill</code> the scores (B, T, 2). The mask needs a third axis.</details>
-# <details><summary>Hint 2 (nearly the solution)</summary><code>self.output(x).masked_fill(hidden[..., None], ...)</code>; then <code>scores[..., 0]</code> is the start, and 1 the end.</details>
+# <details><summary>Hint 1</summary>The mask needs a third axis, for <code>masked_fill</code>.</details>
+# <details><summary>Hint 2 (nearly the solution)</summary><code>self.output(x).masked_fill(hidden[..., None], ...)</code>; <code>scores[..., 0]</code> is the start.</details>
 
 # %% exercise="SpanHead"
 class SpanHead(nn.Module):
