@@ -1,4 +1,4 @@
-"""A real BERT: the encoder that the pretrained weights of others fit into, and vectors of sentences from it.
+"""A real BERT: the encoder that the pretrained weights of others fit into, a head for it, and vectors of sentences.
 
 B batch, T tokens, D model width, N vectors, V vocabulary.
 """
@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from nanobert.encoder import Encoder, EncoderBlock, FeedForward
+from nanobert.masked_lm import MaskedLM, MaskedLMHead
 from nanobert.multi_head import MultiHeadAttention
 
 
@@ -85,6 +86,18 @@ def load_bert(config, tensors):
     model = Bert(*(config[size] for size in sizes.split()))
     model.load_state_dict({rename(name): tensor for name, tensor in tensors.items() if rename(name)})
     return model.eval()
+
+
+def with_head(bert):
+    """A masked language model: a Bert, its embeddings frozen, and a new head that compares with its word vectors.
+
+    Shapes of the model: tokens (B, T) -> (B, T, V). It shares the Bert's parameters, and training it changes the Bert.
+    Source: Devlin et al. 2019, section 3.1; eps as in its code.
+    """
+    head = MaskedLMHead(bert.embeddings.word.embedding_dim, bert.embeddings.word)
+    head.norm.eps = 1e-12
+    bert.embeddings.requires_grad_(False)
+    return MaskedLM(bert.embeddings, bert.encoder, head)
 
 
 def mean_pooling(x, key_padding_mask):

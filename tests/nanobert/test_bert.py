@@ -3,9 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertForMaskedLM, BertModel
 
-from nanobert.bert import BertEmbeddings, load_bert, mean_pooling, most_similar, rename
+from nanobert.bert import BertEmbeddings, load_bert, mean_pooling, most_similar, rename, with_head
+from nanobert.masked_lm import masked_lm_loss
 from unmasked.data.pretrained import load_pretrained
 
 SMALL = {
@@ -49,6 +50,59 @@ def test_a_random_model_of_other_sizes_is_that_of_transformers():
     tokens, mask = torch.randint(37, (3, 11)), torch.zeros(3, 11, dtype=torch.bool)
     mask[1, 7:] = True
     assert_equal_layer_by_layer(load_bert(SMALL, model.state_dict()), model, tokens, mask, atol=1e-4)
+
+
+def head_of(model):
+    """The head's tensors of a masked language model in `transformers`, by our names."""
+    theirs = model.cls.predictions
+    parts = {"dense": theirs.transform.dense, "norm": theirs.transform.LayerNorm, "decoder": theirs.decoder}
+    return {f"{name}.{kind}": value for name, part in parts.items() for kind, value in part.state_dict().items()}
+
+
+@pytest.fixture
+def masked_lms():
+    """The same masked language model twice, with one set of random weights: ours, and that of `transformers`."""
+    torch.manual_seed(0)
+    config = BertConfig(**SMALL, layer_norm_eps=1e-12, initializer_range=0.3)
+    model = BertForMaskedLM(config).eval()
+    for value in model.cls.parameters():  # no bias of 0 and no gain of 1, which would hide what is left out
+        torch.nn.init.normal_(value, mean=0.1, std=0.3)
+    ours = with_head(load_bert(SMALL, model.bert.state_dict()))
+    ours.head.load_state_dict(head_of(model))
+    return ours.eval(), model
+
+
+def test_scores_and_loss_with_a_head_are_those_of_transformers(masked_lms):
+    ours, model = masked_lms
+    tokens, padding = torch.randint(37, (3, 11)), torch.zeros(3, 11, dtype=torch.bool)
+    padding[1, 7:] = True
+    labels = torch.where(torch.rand(3, 11) < 0.4, torch.randint(37, (3, 11)), -100).masked_fill(padding, -100)
+    expected = model(tokens, (~padding).long(), labels=labels)
+    torch.testing.assert_close(ours(tokens, padding)[~padding], expected.logits[~padding], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(masked_lm_loss(ours(tokens, padding), labels), expected.loss, atol=1e-4, rtol=1e-4)
+
+
+def test_a_tiny_variance_shows_that_the_norm_of_a_head_has_the_eps_of_bert(masked_lms):
+    ours, model = masked_lms
+    with torch.no_grad():
+        for dense in (ours.head.dense, model.cls.predictions.transform.dense):
+            dense.weight.mul_(1e-3)
+            dense.bias.zero_()
+        tokens = torch.randint(37, (3, 11))
+        torch.testing.assert_close(ours(tokens), model(tokens).logits, atol=1e-3, rtol=1e-3)
+
+
+def test_training_a_head_leaves_the_embeddings_and_changes_all_else():
+    torch.manual_seed(0)
+    bert = load_bert(SMALL, theirs(SMALL).state_dict())
+    model = with_head(bert)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    masked_lm_loss(model(torch.randint(37, (3, 11))), torch.randint(37, (3, 11))).backward()
+    optimizer.step()
+    same = {name for name, value in model.state_dict().items() if torch.equal(value, before[name])}
+    assert same == {name for name in before if name.startswith("embeddings.")} | {"head.decoder.weight"}
+    assert model.head.decoder.weight is bert.embeddings.word.weight
 
 
 def test_the_real_model_is_that_of_transformers_layer_by_layer(minilm):
