@@ -86,12 +86,13 @@ def flops(recipe):
 
 
 def model_flops(recipe):
-    """Of forward and backward: all products of matrices, of which the last layer's net and the head need the chosen
-    positions only. A multiplication and an addition each count; backward takes twice as many as forward.
+    """Of forward and backward: all products of matrices, of which the head and the last layer's net and output
+    projection need the chosen positions only. A multiplication and an addition each count; backward takes twice as
+    many as forward.
     """
     places, width = recipe.batch * recipe.max_tokens, recipe.d_model
     chosen = recipe.mask_rate * places
-    attention = recipe.layers * places * (4 * width**2 + 2 * recipe.max_tokens * width)
+    attention = recipe.layers * places * (4 * width**2 + 2 * recipe.max_tokens * width) - (places - chosen) * width**2
     nets = ((recipe.layers - 1) * places + chosen) * 2 * width * recipe.d_hidden
     head = chosen * (width**2 + width * recipe.vocab_size)
     return 6 * (attention + nets + head)
@@ -151,8 +152,7 @@ def measure(connection, changes, device, threads, limit, briefly):
 def training(recipe, device):
     """A run on random tokens."""
     torch.manual_seed(0)
-    sizes = recipe.vocab_size, recipe.d_model, recipe.heads, recipe.layers, recipe.max_tokens, recipe.std
-    model = build_masked_lm(*sizes, d_hidden=recipe.d_hidden)
+    model = build_masked_lm(**recipe.sizes)
     rows = torch.randint(5, recipe.vocab_size, (recipe.batch, recipe.max_tokens))
     parts = {"corrupt": corrupt, "loss": masked_lm_loss, "schedule": learning_rate}
     return Pretraining(model, rows, recipe, torch.device(device), **parts)

@@ -106,8 +106,7 @@ def train_and_measure(recipe, tokenizer, corpus, unigram=True):
 def start(recipe, tokenizer, corpus, unigram=True):
     """A new model, and the rows it is to learn from."""
     torch.manual_seed(recipe.seed)
-    sizes = recipe.vocab_size, recipe.d_model, recipe.heads, recipe.layers, recipe.max_tokens, recipe.std
-    model = build_masked_lm(*sizes, d_hidden=recipe.d_hidden)
+    model = build_masked_lm(**recipe.sizes)
     rows = pack_rows(tokenizer, corpus.train, recipe.max_tokens)
     if unigram:
         start_at_unigram(model.head, token_shares(rows, SPECIAL_IDS, recipe.vocab_size))

@@ -162,8 +162,7 @@ def start(side, recipe, rows, device):
     torch.manual_seed(recipe.seed)
     shares = token_shares(rows, SPECIAL_IDS, recipe.vocab_size)
     if side == OURS:
-        sizes = recipe.vocab_size, recipe.d_model, recipe.heads, recipe.layers, recipe.max_tokens, recipe.std
-        model = build_masked_lm(*sizes, d_hidden=recipe.d_hidden)
+        model = build_masked_lm(**recipe.sizes)
         start_at_unigram(model.head, shares)
         return Pretraining(model, rows, recipe, device, **PARTS)
     return Ordinary(hugging_face(recipe, shares if side == OUR_START else None), rows, recipe, device)

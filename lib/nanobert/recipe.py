@@ -23,6 +23,12 @@ class Recipe:
     weight_decay: float = 0.01
     seed: int = 0
 
+    @property
+    def sizes(self):
+        """What `build_masked_lm` takes."""
+        names = "vocab_size", "d_model", "heads", "layers", "max_tokens", "std", "d_hidden"
+        return {name: getattr(self, name) for name in names}
+
 
 RECIPES = {
     "cpu": Recipe(),

@@ -71,8 +71,7 @@ def _told(error):
         headline = (NOT_DEFINED if known else NOT_THERE).format(escape(error.name))
     elif exercise := getattr(error, "builds_on", ""):
         said = escape(f"{type(error).__name__}: {error}"[:300])
-        each = "do they pass their checks" if exercise.startswith("exercises") else "does it pass its check"
-        headline = f"This cell stopped: {said}<br>It builds on {exercise}: {each}?"
+        headline = f"This cell stopped: {said}<br>It builds on {exercise}: has every check of it passed?"
     else:
         return ""
     line = escape(line_of(error))

@@ -122,8 +122,7 @@ def _recipe_of(folder, preset, resume):
 
 def _new_model(recipe, shares):
     torch.manual_seed(recipe.seed)
-    sizes = recipe.vocab_size, recipe.d_model, recipe.heads, recipe.layers, recipe.max_tokens, recipe.std
-    model = build_masked_lm(*sizes, d_hidden=recipe.d_hidden)
+    model = build_masked_lm(**recipe.sizes)
     start_at_unigram(model.head, shares)
     return model
 

@@ -11,8 +11,6 @@ import torch
 
 from nanobert.recipe import RECIPES
 
-pytest.importorskip("transformers")
-
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):

@@ -3,7 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
 
+from nanobert import masked_lm
 from nanobert.masked_lm import FastMaskedLM, MaskedLM, MaskedLMHead, build_masked_lm, masked_lm_loss
 from nanobert.masking import IGNORE
 
@@ -34,7 +36,6 @@ HEAD = {
 
 @pytest.fixture(scope="module")
 def theirs():
-    transformers = pytest.importorskip("transformers")
     config = transformers.BertConfig(
         vocab_size=VOCAB,
         hidden_size=WIDTH,
@@ -109,8 +110,13 @@ def test_logits_at_positions_are_those_of_all_logits(ours, batch):
 
 @pytest.mark.parametrize("pre_norm", [True, False])
 @pytest.mark.parametrize("positions", [[2, 12, 13, 40, 64], [], [7]])
-def test_the_fast_model_has_the_scores_and_gradients_of_the_one_that_lessons_teach(batch, pre_norm, positions):
-    tokens, padding = batch
+@pytest.mark.parametrize("short", [64, 0])
+@pytest.mark.parametrize("padded", [True, False])
+def test_the_fast_model_has_the_scores_and_gradients_of_the_one_that_lessons_teach(
+    batch, monkeypatch, pre_norm, positions, short, padded
+):
+    monkeypatch.setattr(masked_lm, "SHORT", short)
+    tokens, padding = batch[0], batch[1] if padded else None
     fast = build_masked_lm(VOCAB, WIDTH, HEADS, LAYERS, PLACES, pre_norm=pre_norm)
     taught = MaskedLM(fast.embeddings, fast.encoder, fast.head)
     assert type(fast) is FastMaskedLM

@@ -38,8 +38,11 @@ def test_steps_are_those_of_pytorchs_muon():
 
 def test_a_matrix_without_a_gradient_stays():
     matrices = [nn.Parameter(torch.ones(2, 3)), nn.Parameter(torch.ones(2, 3))]
+    muon = Muon(matrices)
+    muon.step()
+    assert torch.equal(matrices[0], torch.ones(2, 3))
     matrices[0].grad = torch.randn(2, 3)
-    Muon(matrices).step()
+    muon.step()
     assert not torch.equal(matrices[0], matrices[1]) and torch.equal(matrices[1], torch.ones(2, 3))
 
 

@@ -50,7 +50,7 @@ def test_an_error_in_done_work_stays_an_error_and_is_told_in_short(error):
     outputs, failed = run(IMPORTS, f"with once_done('exercise 2.1'):\n    raise {error}")
     assert failed and outputs[-1] == error.partition("(")[0] and len(outputs) == 2
     assert "stopped" in outputs[0] and "no &lt;such&gt; kernel" in outputs[0]
-    assert "It builds on exercise 2.1: does it pass its check?" in outputs[0]
+    assert "It builds on exercise 2.1: has every check of it passed?" in outputs[0]
 
 
 def test_the_page_gets_one_line_and_who_runs_the_notebook_the_whole_traceback():

@@ -10,13 +10,12 @@ import sys
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from unmasked import cli, overview
+from unmasked import overview
 from unmasked.exercise import exercises_of
 from unmasked.lessons import LESSONS, find_lesson
 from unmasked.progress import FILE, counts_in, next_task, progress, read, record, record_try, standing, standings
@@ -288,52 +287,33 @@ def test_the_table_has_headings_for_rows_and_columns_and_says_all_in_words(noteb
     assert rows[-1][0] == ["row", "total"] and rows[-1][2] == [None, "1 of 11"]
 
 
-@pytest.fixture
-def unmasked(monkeypatch, capsys):
-    """Runs a command. Returns its exit status, and what it says on stdout and stderr."""
-
-    def unmasked(*arguments):
-        monkeypatch.setattr(sys, "argv", ["unmasked", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        said = capsys.readouterr()
-        failed = isinstance(stopped.value.code, str)  # what sys.exit writes to stderr
-        return SimpleNamespace(
-            code=1 if failed else stopped.value.code,
-            out=said.out,
-            err=said.err + (stopped.value.code if failed else ""),
-        )
-
-    return unmasked
-
-
 @pytest.mark.parametrize("place", [".", "..", "kept"])
 def test_the_command_works_anywhere_in_the_course(notebooks, unmasked, monkeypatch, place):
     (notebooks / "kept").mkdir()
     tries(notebooks, "similarity_scores", 2)
     monkeypatch.chdir(notebooks / place)
-    said = unmasked("progress")
-    assert said.code == 0
-    assert re.search(r"^02 Self-attention +1 of 5 +1 of 10 +1$", said.out, flags=re.MULTILINE)
-    assert "Next: Exercise 2.2 · Attention weights, in notebooks/02_self_attention.ipynb" in said.out
+    status, said, _ = unmasked("progress")
+    assert status == 0
+    assert re.search(r"^02 Self-attention +1 of 5 +1 of 10 +1$", said, flags=re.MULTILINE)
+    assert "Next: Exercise 2.2 · Attention weights, in notebooks/02_self_attention.ipynb" in said
 
 
 def test_without_progress_the_command_says_how_to_begin(notebooks, unmasked, monkeypatch):
     monkeypatch.chdir(notebooks)
-    said = unmasked("progress")
-    assert said.code == 0 and said.out.startswith("Nothing is recorded in ") and "make lab" in said.out
+    status, said, _ = unmasked("progress")
+    assert status == 0 and said.startswith("Nothing is recorded in ") and "make lab" in said
 
 
 def test_outside_of_the_course_the_command_fails_with_a_sentence(tmp_path, unmasked, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = unmasked("progress")
-    assert said.code == 1 and "This folder is not in the course" in said.err
+    status, _, problem = unmasked("progress")
+    assert status == 1 and "This folder is not in the course" in problem
 
 
 def test_the_command_tells_programs_in_json(notebooks, unmasked, monkeypatch):
     tries(notebooks, "similarity_scores", 0, 2)
     monkeypatch.chdir(notebooks)
-    told = json.loads(unmasked("progress", "--json").out)
+    told = json.loads(unmasked("progress", "--json")[1])
     assert told["next"] == {"lesson": "02_self_attention", "exercise": "attention_weights"}
     first = told["lessons"][0]
     assert (first["lesson"], first["passed"], first["tries"], first["done"]) == ("02_self_attention", 1, 2, False)
@@ -345,6 +325,6 @@ def test_a_broken_notebook_is_named_and_the_others_are_told(notebooks, unmasked,
     (notebooks / "02_self_attention.ipynb").write_text(content)
     tries(notebooks, "similarity_scores", 2)
     monkeypatch.chdir(notebooks)
-    said = unmasked("progress")
-    assert said.code == 0
-    assert "can't be read: unmasked reset 02" in said.out and "03 Multi-head attention" in said.out
+    status, said, _ = unmasked("progress")
+    assert status == 0
+    assert "can't be read: unmasked reset 02" in said and "03 Multi-head attention" in said

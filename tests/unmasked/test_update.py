@@ -344,6 +344,22 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
+def nothing(*arguments, **named):
+    """How far a step got that had not begun."""
+
+
+def update_killed_at(world, monkeypatch, owner, step, as_far=nothing):
+    """An update whose process ends in one of its steps, which gets `as_far` as that."""
+
+    def killed(*arguments, **named):
+        as_far(*arguments, **named)
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(owner, step, killed)
+        world.update()
+
+
 STEPS = [
     (Clone, "fetch"),
     (keeping, "set_aside"),
@@ -362,17 +378,8 @@ def test_killed_at_any_step_and_run_again_every_answer_is_in_the_new_notebook(wo
     answer(world.mine / LESSON, halve=MINE)
     learners = (world.mine / LESSON).read_bytes()
     world.goes_on()
-    original = getattr(owner, step)
-
-    def killed(*arguments, **named):
-        if when == "after":
-            original(*arguments, **named)
-        raise Killed
-
-    monkeypatch.setattr(owner, step, killed)
-    with pytest.raises(Killed):
-        world.update()
-    monkeypatch.undo()
+    as_far = getattr(owner, step) if when == "after" else nothing
+    update_killed_at(world, monkeypatch, owner, step, as_far)
     assert learners in world.state().values()
     world.update()
     found = sources(world.mine / LESSON)
@@ -407,15 +414,7 @@ def test_killed_while_git_works_it_goes_on_when_run_again(world, monkeypatch, as
     """git removes and writes the files one by one, then writes its index, and then which version is checked out."""
     answer(world.mine / LESSON, halve=MINE)
     world.goes_on()
-
-    def killed(self, commit):
-        as_far(self, commit)
-        raise Killed
-
-    monkeypatch.setattr(Clone, "fast_forward", killed)
-    with pytest.raises(Killed):
-        world.update()
-    monkeypatch.undo()
+    update_killed_at(world, monkeypatch, Clone, "fast_forward", as_far)
     world.update()
     found = sources(world.mine / LESSON)
     assert (found["text"], found["halve"]) == ("new", MINE)
@@ -426,14 +425,7 @@ def test_killed_while_git_works_it_goes_on_when_run_again(world, monkeypatch, as
 def test_what_was_written_after_an_update_was_killed_is_carried_over_too(world, monkeypatch):
     answer(world.mine / LESSON, halve=MINE, explain_why="First.")
     world.goes_on()
-
-    def killed(*_):
-        raise Killed
-
-    monkeypatch.setattr(update, "carry", killed)
-    with pytest.raises(Killed):
-        world.update()
-    monkeypatch.undo()
+    update_killed_at(world, monkeypatch, update, "carry")
     answer(world.mine / LESSON, third="def third(x):\n    return x / 3", explain_why="Second.")
     world.update()
     found = sources(world.mine / LESSON)
@@ -444,14 +436,7 @@ def test_what_was_written_after_an_update_was_killed_is_carried_over_too(world, 
 def test_a_killed_update_is_finished_offline_too(world, monkeypatch):
     answer(world.mine / LESSON, halve=MINE)
     world.goes_on()
-
-    def killed(*_):
-        raise Killed
-
-    monkeypatch.setattr(update, "carry", killed)
-    with pytest.raises(Killed):
-        world.update()
-    monkeypatch.undo()
+    update_killed_at(world, monkeypatch, update, "carry")
     lose_the_upstream(world)
     world.update()
     assert sources(world.mine / LESSON)["halve"] == MINE

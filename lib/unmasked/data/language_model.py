@@ -45,7 +45,7 @@ class LanguageModel:
     def build(self, seed=0, pretrained=True):
         """A new model with these weights; or, for comparison, one of the same kind that has learned nothing."""
         torch.manual_seed(seed)
-        model = build(self.recipe)
+        model = build_masked_lm(**self.recipe.sizes)
         if pretrained:
             model.load_state_dict(self.state)
         return model
@@ -70,12 +70,6 @@ def load_language_model(folder="checkpoints", say=print):
     return shipped
 
 
-def build(recipe):
-    """A masked language model of a recipe's sizes."""
-    sizes = recipe.vocab_size, recipe.d_model, recipe.heads, recipe.layers, recipe.max_tokens, recipe.std
-    return build_masked_lm(*sizes, d_hidden=recipe.d_hidden)
-
-
 @cache
 def tokenizer_of(vocab_size):
     """The tokenizer that lesson 07 trains on the default corpus."""
@@ -89,7 +83,7 @@ def checksum_of(tokenizer):
 
 def measure(state):
     """The loss of weights on the held-out part of the default corpus, in nats."""
-    model = build(RECIPE)
+    model = build_masked_lm(**RECIPE.sizes)
     model.load_state_dict(state)
     held_out = pack_rows(tokenizer_of(RECIPE.vocab_size), load_corpus().held_out, RECIPE.max_tokens)
     return evaluate(model, *fixed_masks(held_out, RECIPE.vocab_size)).loss
@@ -122,13 +116,14 @@ def _shipped():
             with safe_open(path, "pt") as file:
                 facts = json.loads(file.metadata()["facts"])
                 state = {name: file.get_tensor(name).float() for name in file.keys()}
-    except (OSError, SafetensorError):
+        state[TIED] = state["embeddings.token.weight"]
+        sizes, vocabulary, loss, provenance = (facts[key] for key in ("sizes", "vocabulary", "loss", "provenance"))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         raise UnmaskedError(f"the course's language model is missing or damaged: run {COMMAND}") from None
-    state[TIED] = state["embeddings.token.weight"]
     tokenizer = tokenizer_of(RECIPE.vocab_size)
-    if facts["sizes"] != list(sizes_of(RECIPE)) or facts["vocabulary"] != checksum_of(tokenizer):
+    if sizes != list(sizes_of(RECIPE)) or vocabulary != checksum_of(tokenizer):
         raise UnmaskedError(
             "the course's language model does not fit this version's recipe or vocabulary: run python -m "
             "unmasked.publishing.language_model with a checkpoint of lesson 07"
         )
-    return LanguageModel(state, tokenizer, RECIPE, facts["loss"], facts["provenance"])
+    return LanguageModel(state, tokenizer, RECIPE, loss, provenance)

@@ -4,11 +4,13 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from nanobert.checkpoint import save_checkpoint
+from nanobert.masked_lm import build_masked_lm
 from nanobert.recipe import RECIPES
 from unmasked.data import language_model as module
-from unmasked.data.language_model import build, checksum_of, load_language_model, measure, tokenizer_of
+from unmasked.data.language_model import checksum_of, load_language_model, measure, tokenizer_of
 from unmasked.errors import UnmaskedError
 from unmasked.publishing.language_model import ship
 
@@ -73,13 +75,22 @@ def test_in_tests_and_publishing_it_is_the_shipped_one(learner, shipped, monkeyp
 def test_what_does_not_fit_is_told_and_the_shipped_one_is_taken(learner, shipped):
     (learner / "07_1.pt").write_text("nonsense")
     checkpoint(learner / "07_2.pt", replace(RECIPE, d_model=64), {})
-    checkpoint(learner / "07_3.pt", RECIPE, build(RECIPE).state_dict())  # of the right size, and untrained
+    untrained = build_masked_lm(**RECIPE.sizes).state_dict()
+    checkpoint(learner / "07_3.pt", RECIPE, untrained)
     said = []
     assert load_language_model(learner, said.append).provenance == shipped.provenance
     told = dict(line.split(" is not used: ") for line in said[:-1])
     assert "no checkpoint" in told[str(learner / "07_1.pt")]
     assert "cpu recipe's size" in told[str(learner / "07_2.pt")]
     assert "another text, or hardly at all" in told[str(learner / "07_3.pt")]
+
+
+@pytest.mark.parametrize("metadata", [{}, {"facts": "{"}, {"facts": "[]"}, {"facts": '{"loss": 1}'}], ids=str)
+def test_a_file_of_something_else_is_told_with_what_to_do(monkeypatch, tmp_path, metadata):
+    save_file({"embeddings.token.weight": torch.zeros(2)}, tmp_path / "foreign.safetensors", metadata)
+    monkeypatch.setattr(module, "SHIPPED", tmp_path / "foreign.safetensors")
+    with pytest.raises(UnmaskedError, match="missing or damaged: run pip"):
+        module._shipped()
 
 
 def test_a_damaged_or_unfitting_file_is_told_with_what_to_do(monkeypatch, tmp_path, shipped):
