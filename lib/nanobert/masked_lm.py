@@ -14,7 +14,7 @@ from nanobert.multi_head import MultiHeadAttention, attend, merge_heads, split_h
 from nanobert.positions import sinusoidal_positions
 from nanobert.tokenizer import IGNORE
 
-SHORT = 64  # tokens in a row
+SHORT = 32  # tokens in a row
 
 
 class MaskedLMHead(nn.Module):
