@@ -23,6 +23,8 @@ NOT_THERE = (
     "<i>Run › Run All Above Selected Cell</i>."
 )
 OLD_VERSION = "Your cell with <code>{}</code> ended in an error, so this is about the version before it."
+NOT_YET = "This cell shows something once you have done {}{}. Then run it again."
+UNWRITTEN = ": <code>{}</code> is not written yet"
 
 
 @contextlib.contextmanager
@@ -42,8 +44,19 @@ def once_done(exercise):
         if not isinstance(error, NotImplementedError) or error.args:  # torch's own has a message, a stub's has none
             error.builds_on = exercise
             raise
-        headline = f"This cell shows something once you have done {exercise}. Then run it again."
-        display(HTML(panel.box(panel.GREY, headline)))
+        display(HTML(panel.box(panel.GREY, NOT_YET.format(exercise, _unwritten(error)))))
+
+
+def _unwritten(error):
+    """Which function or class was asked for in vain: an exercise can be done with one before it left out."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    name = frame.f_code.co_qualname.partition(".")[0]
+    return UNWRITTEN.format(escape(name)) if _is_exercise(name) else ""
+
+
+def _is_exercise(name):
+    checks = [module for path, module in sys.modules.items() if path.startswith("unmasked.checks.")]
+    return any(isinstance(getattr(module, name, None), Exercise) for module in checks)
 
 
 def shorten_errors(shell):
@@ -66,9 +79,7 @@ def shorten_errors(shell):
 def _told(error):
     """The panel of an error; nothing for one that its traceback explains best."""
     if isinstance(error, NameError) and error.name:
-        checks = [module for name, module in sys.modules.items() if name.startswith("unmasked.checks.")]
-        known = any(isinstance(getattr(module, error.name, None), Exercise) for module in checks)
-        headline = (NOT_DEFINED if known else NOT_THERE).format(escape(error.name))
+        headline = (NOT_DEFINED if _is_exercise(error.name) else NOT_THERE).format(escape(error.name))
     elif exercise := getattr(error, "builds_on", ""):
         said = escape(f"{type(error).__name__}: {error}"[:300])
         headline = f"This cell stopped: {said}<br>It builds on {exercise}: has every check of it passed?"

@@ -8,6 +8,7 @@ from unmasked.attempt import Foreign
 
 GREEN, RED, GREY = "#1a7f5a", "#c2410c", "#6b7280"
 MOST_CELLS = 8
+LONGEST = 300  # characters of a value
 _LEFT = "text-align:left;vertical-align:top;padding:2px 14px 2px 0"
 
 
@@ -117,7 +118,8 @@ def _value(value, wrong=None):
     if isinstance(value, Foreign):
         return f"<code>{escape(value.text or value.type_name)}</code>"
     if not isinstance(value, torch.Tensor) or value.dim() > 2:
-        return f"<code>{escape(str(value))[:300]}</code>"
+        text = str(value)
+        return f"<code>{escape(text if len(text) <= LONGEST else text[:LONGEST] + ' …')}</code>"
     rows = torch.atleast_2d(value)[:MOST_CELLS, :MOST_CELLS]
     wrong = torch.zeros_like(rows, dtype=torch.bool) if wrong is None else torch.atleast_2d(wrong)
     highest = max(rows.double().nan_to_num(0, 0, 0).abs().max().item(), 1e-9) if rows.numel() else 1.0

@@ -1,10 +1,13 @@
 """The engine, on a made-up exercise: double every number."""
 
+import html
+
 import numpy
 import pytest
 import torch
 from torch import nn
 
+from unmasked import panel
 from unmasked.attempt import Generator, Once, Part, _namespace
 from unmasked.criteria import close, holds, shaped, tensor
 from unmasked.exercise import Exercise, exercise, exercises_of
@@ -60,6 +63,12 @@ def test_an_unknown_mistake_gets_the_criterion_that_fails():
 
 def test_two_mistakes_are_not_taken_for_one():
     assert double(lambda x: (x * x).double()).diagnosis.startswith("The result holds torch.float64")
+
+
+def test_a_long_value_is_cut_in_the_panel_and_never_inside_of_an_entity():
+    from_quotes = panel._value(["'" * each for each in range(40)])
+    shown = html.unescape(from_quotes)
+    assert shown.endswith(" …</code>") and len(shown) < 330 and "&" not in shown
 
 
 def test_the_panel_shows_expected_beside_received_and_frames_what_differs():

@@ -45,6 +45,20 @@ def test_an_exercise_not_done_yet_is_no_error():
     assert not failed and "once you have done exercise 2.1" in outputs[0]
 
 
+@pytest.mark.parametrize(
+    "name, stub",
+    [
+        ("similarity_scores", "def similarity_scores(query, key):"),
+        ("SelfAttention", "class SelfAttention:\n  def __init__(self, query, key):"),
+    ],
+)
+def test_of_exercises_in_a_row_the_one_that_is_missing_is_named(name, stub):
+    done = f"def attention_weights(query, key):\n    return {name}(query, key)"
+    cell = "with once_done('exercise 2.2'):\n    attention_weights(1, 2)"
+    outputs, failed = run(IMPORTS, f"{stub}\n    raise NotImplementedError()", done, cell)
+    assert not failed and f"exercise 2.2: <code>{name}</code> is not written yet. Then run it" in outputs[0]
+
+
 @pytest.mark.parametrize("error", ["NotImplementedError('no <such> kernel')", "ValueError('no <such> kernel')"])
 def test_an_error_in_done_work_stays_an_error_and_is_told_in_short(error):
     outputs, failed = run(IMPORTS, f"with once_done('exercise 2.1'):\n    raise {error}")
