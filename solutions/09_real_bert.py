@@ -5,11 +5,8 @@
 # a life, must fit into your classes, if every part is right to the last detail.
 #
 # **At the end you will have built** a BERT that computes what Hugging Face's does, layer by layer, to five decimals, and
-# used it: for a search by meaning and for a map of sentences; and you will have looked into all its heads. It takes
-# about 80 minutes.
-#
-# Your own parts are taken from your saved notebooks of lessons 03 and 05; where one is missing or does not pass, the
-# reference stands in.
+# used it: for a search by meaning, for a map of sentences, and to fill in blanks, with a head that you train; and you
+# will have looked into all its heads. It takes about 85 minutes, of which training takes three.
 
 # %%
 import copy
@@ -31,23 +28,23 @@ from unmasked.widgets import real_bert as widgets
 torch.manual_seed(0)
 torch.set_num_threads(1)
 
-# %%
-from unmasked.carried_on import carry_on
-
-MultiHeadAttention, FeedForward, EncoderBlock, Encoder = carry_on(
-    "MultiHeadAttention", "FeedForward", "EncoderBlock", "Encoder"
-)
-
 # %% [markdown]
 # Letters for sizes: `B` sequences in a batch, `T` tokens, `D` the width of the model, `L` blocks, `H` heads, `N` vectors.
 #
 # The model is *all-MiniLM-L6-v2*: a BERT of 6 layers, *distilled* from a larger one, which means trained to imitate it
 # (MiniLM: Wang et al. 2020), then trained on a billion pairs of sentences that belong together (its model card). It
-# lies in a Python package that came with the course. Its checksum is compared before it is used:
+# lies in a Python package that came with the course. Its checksum is compared before it is used.
+#
+# Your own parts are taken from your saved notebooks of lessons 03 and 05; where one is missing or does not pass, the
+# reference stands in.
 
 # %%
+from unmasked.carried_on import carry_on
 from unmasked.data.pretrained import load_pretrained, reference_activations
 
+MultiHeadAttention, FeedForward, EncoderBlock, Encoder = carry_on(
+    "MultiHeadAttention", "FeedForward", "EncoderBlock", "Encoder"
+)
 pretrained = load_pretrained()
 tokenizer = pretrained.tokenizer
 print(f"{pretrained.provenance}\nRights: {pretrained.rights}")
@@ -109,14 +106,6 @@ with once_done("BertEmbeddings"):
 # %% [markdown]
 # ## A name for every tensor
 #
-# The other tensors have names of BERT's own. These are the weights of one layer; to each belongs a `.bias`:
-
-# %%
-for name, tensor in pretrained.tensors.items():
-    if "layer.0" in name and name.endswith("weight"):
-        print(f"{name:50}", tuple(tensor.shape))
-
-# %% [markdown]
 # ### Exercise 9.2 · Rename (about 12 min)
 #
 # | BERT's | ours |
@@ -275,12 +264,8 @@ def first_difference(mine, theirs, tolerance=1e-5):
 # %% check="first_difference"
 checks.first_difference(first_difference)
 
-# %%
-with once_done("BertEmbeddings, rename, Bert and first_difference"):
-    print("first difference from transformers:", first_difference(activations(real_bert()), theirs))
-
 # %% [markdown]
-# The same model, to five decimals. Now see what you have been spared: make one mistake at a time in a copy, and look at each layer.
+# Where does yours differ? And what have you been spared? Make one mistake at a time in a copy, and look at each layer.
 
 # %%
 def rebuild(part, *arguments):
@@ -311,25 +296,21 @@ mistakes = {
     "pre-norm": ("EncoderBlock", lambda block: rebuild(block, block.attention, block.feed_forward, 384, True)),
     "6 heads, not 12": ("MultiHeadAttention", lambda attention: rebuild(attention, 384, 6)),
     "GELU with tanh": ("EncoderBlock", lambda block: setattr(block, "feed_forward", nn.Sequential(
-        block.feed_forward.up, nn.GELU("tanh"), block.feed_forward.down))),
-}  # fmt: skip
+        block.feed_forward.up, nn.GELU("tanh"), block.feed_forward.down)))}  # fmt: skip
 
-# %%
 with once_done("BertEmbeddings, rename, Bert and first_difference"):
-    curves = {"yours": activations(real_bert())}
-    for label, mistake in mistakes.items():
-        curves[label] = activations(with_mistake(*mistake))
-        name, difference = first_difference(curves[label], theirs) or ("no difference", 0)
+    print("first difference from transformers:", first_difference(activations(real_bert()), theirs))
+    curves = {label: activations(with_mistake(*mistake)) for label, mistake in mistakes.items()}
+    for label, stages in curves.items():
+        name, difference = first_difference(stages, theirs) or ("no difference", 0)
         print(f"{label + ':':16} {name}, {difference:.5f}")
-    pictures.fingerprints({
-        label: {name: (stages[name] - theirs[name]).abs().max().item() for name in theirs}
-        for label, stages in curves.items()
-    }, tolerance=1e-5)  # fmt: skip
+    pictures.fingerprints({"yours": activations(real_bert()), **curves}, theirs, tolerance=1e-5)
 
 # %% [markdown]
-# Each mistake has a fingerprint. Embeddings off by much: a vector is missing. Off by a thousandth everywhere: the eps of
-# the embeddings' norm. Right embeddings and a wild block 0: the wiring (pre-norm, heads). A block 0 that is nearly right:
-# the activation, or an eps forgotten in the blocks. That one is hard to see: a tolerance of 0.0001 would miss it.
+# Yours is the same model, to five decimals. Each mistake has a fingerprint. Embeddings off by much: a vector is missing.
+# Off by a thousandth everywhere: the eps of the embeddings' norm. Right embeddings and a wild block 0: the wiring
+# (pre-norm, heads). A block 0 that is nearly right: the activation, or an eps forgotten in the blocks. That one is hard
+# to see: a tolerance of 0.0001 would miss it.
 #
 # Would you have noticed the small ones, eps and tanh, in what the model *does*? An answer follows below.
 
@@ -382,21 +363,17 @@ def all_cosines(model):
 
 with once_done("BertEmbeddings, rename, Bert and mean_pooling"):
     pictures.similarities(texts, all_cosines(real_bert()))
-
-# %% [markdown]
-# Sentences 1 and 2 share no word, nor do 3 and 4; still their cosines are above 0.5, and those of unrelated sentences
-# around 0. The two banks share their word only, which is worth 0.3 or so. But look at 7 and 8: of all pairs, liking
-# music and not liking it are closest. They have the same *subject*, and that is what the model was trained to see. Now
-# the same with mistakes inside:
-
-# %%
-with once_done("BertEmbeddings, rename, Bert and mean_pooling"):
     for label, mistake in mistakes.items():
         moved = (all_cosines(with_mistake(*mistake)) - all_cosines(real_bert())).abs().max().item()
         print(f"{label + ':':16} a cosine moves by more than 0.01: {moved > 0.01}")
 
 # %% [markdown]
-# Nobody would ever notice a wrong eps, or a GELU with tanh. That is why one compares layers, and not impressions.
+# Sentences 1 and 2 share no word, nor do 3 and 4; still their cosines are above 0.5. The two banks share their word
+# only, worth 0.3 or so. But 7 and 8, liking music and not liking it, are closest of all: they have the same *subject*,
+# and that is what the model was trained to see.
+#
+# Below, the same with mistakes inside. Nobody would ever notice a wrong eps, or a GELU with tanh. That is why one
+# compares layers, and not impressions.
 #
 # ### A map
 #
@@ -461,10 +438,11 @@ checks.most_similar(most_similar)
 # limit on their length and with `[::1]` it would be all of them, in about a quarter of an hour. Look for the words of a
 # query in what it finds: there are few, or none. Then search for what you like: type it, and press Enter.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 from unmasked.data import load_corpus
 
-verses = list(dict.fromkeys(text for text in load_corpus().texts if len(text) < 60))[::3]  # some occur twice
+corpus = load_corpus()
+verses = list(dict.fromkeys(text for text in corpus.texts if len(text) < 60))[::3]  # some occur twice
 
 
 def find(query, library, count=4):
@@ -473,7 +451,6 @@ def find(query, library, count=4):
     return [(cosine, verses[i]) for cosine, i in zip(cosines.tolist(), indices.tolist())]
 
 
-# %% tags=["nbval-ignore-output"]
 with once_done("BertEmbeddings, rename, Bert, mean_pooling and most_similar"):
     library = sentence_vectors(real_bert(), verses)
     print(f"{len(library)} verses")
@@ -532,6 +509,124 @@ with once_done("BertEmbeddings, rename, Bert and mean_pooling"):
 # %% [markdown]
 # With the weights more is right than without, in every draw. But the small model does better still: it has read nothing
 # but this book, and is asked about nothing else. What a model has read can count for more than its size.
+#
+# ## What pretraining is worth
+#
+# Can this BERT fill in blanks? It was published without a head. Take the text and the masks of lesson 07, cut into this
+# model's tokens, and compare what comes out of the encoder with the word embeddings straight away. A loss in nats per
+# token depends on the vocabulary: this one can't be compared with lesson 07's, only with its own landmarks.
+
+# %%
+import math
+import os
+
+from tqdm.auto import tqdm
+
+from nanobert.evaluation import evaluate  # lesson 07, as all of these
+from nanobert.masked_lm import MaskedLM, MaskedLMHead, masked_lm_loss
+from nanobert.masking import choose_positions, mask_tokens
+from nanobert.schedule import learning_rate
+from nanobert.tokenizer import IGNORE, SPECIAL_TOKENS, pack_rows
+from nanobert.unigram import start_at_unigram, token_shares, unigram_loss
+
+TEST = os.environ.get("UNMASKED_BUDGET") == "test"
+special = [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS]  # [MASK] is the last
+vocab_size, width = pretrained.tensors["embeddings.word_embeddings.weight"].shape
+train, held_out = (pack_rows(tokenizer, texts, 32) for texts in (corpus.train, corpus.held_out))
+frequencies = token_shares(train, special, vocab_size)
+
+# %% tags=["varies"]
+def hide(tokens, rate, generator):
+    """Lesson 07's masking, with the special tokens of this vocabulary.  (B, T) -> inputs (B, T), labels (B, T)"""
+    chosen = choose_positions(tokens, special, rate, generator)
+    return mask_tokens(tokens, chosen, special[-1], special, vocab_size, generator)
+
+
+measured = hide(held_out[:: 80 if TEST else 8], 0.15, torch.Generator().manual_seed(0))
+levels = {"all tokens alike, ln V": math.log(vocab_size), "unigram": unigram_loss(frequencies, measured[1])}
+print(", ".join(f"{name}: {level:.2f}" for name, level in levels.items()))
+with once_done("BertEmbeddings, rename and Bert"):
+    no_head = nn.Linear(width, vocab_size, bias=False)
+    no_head.weight = real_bert().embeddings.word.weight
+    headless = MaskedLM(real_bert().embeddings, real_bert().encoder, no_head)
+    print(f"no head: {evaluate(headless, *measured).loss:.2f}")
+
+# %% [markdown]
+# Worse than knowing nothing. So give it BERT's head, from lesson 07, and train. The embeddings stay *frozen*, in the
+# decoder too; the head is new, and the blocks learn at a tenth of its rate.
+#
+# Twice: once from the real blocks, once from the same blocks before any training. All else is alike: embeddings, masks,
+# head, steps. What lies between the two curves is what the blocks brought along. It takes about three minutes.
+
+# %%
+def with_head(bert):
+    """A masked language model: a Bert, its embeddings frozen, and a new head that compares with its word vectors."""
+    head = MaskedLMHead(bert.embeddings.word.embedding_dim, bert.embeddings.word)
+    head.norm.eps = 1e-12
+    bert.embeddings.requires_grad_(False)
+    return MaskedLM(bert.embeddings, bert.encoder, head)
+
+
+def train_on(rows, model, optimizer, generator):
+    """One step on 32 random rows, their masks drawn anew."""
+    tokens, answers = hide(rows[torch.randint(len(rows), (32,), generator=generator)], 0.3, generator)
+    positions = (answers.flatten() != IGNORE).nonzero().squeeze(1)
+    optimizer.zero_grad()
+    masked_lm_loss(model(tokens, positions=positions), answers.flatten()[positions]).backward()
+    optimizer.step()
+
+
+# %%
+STEPS = 4 if TEST else 60
+
+
+def train_head(model):
+    """Train by lesson 07's schedule.  -> the held-out losses, step: loss"""
+    start_at_unigram(model.head, frequencies)
+    groups = [{"params": part.parameters(), "lr": rate} for part, rate in ((model.head, 3e-3), (model.encoder, 3e-4))]
+    optimizer, generator = torch.optim.AdamW(groups), torch.Generator().manual_seed(0)
+    rising = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, STEPS, 1, STEPS // 10))
+    losses = {0: evaluate(model, *measured).loss}
+    for step in tqdm(range(1, STEPS + 1), unit="step"):
+        train_on(train, model, optimizer, generator)
+        rising.step()
+        if step % (STEPS // 4) == 0:
+            losses[step] = evaluate(model, *measured).loss
+    return losses
+
+
+# %% tags=["varies"]
+if trained := widgets.ready(checks, BertEmbeddings, rename, Bert):
+    torch.manual_seed(0)
+    torch.set_num_threads(min(4, os.cpu_count()))
+    models = {name: with_head(copy.deepcopy(real_bert())) for name in ("real blocks", "untrained blocks")}
+    models["untrained blocks"].encoder.load_state_dict(untrained.encoder.state_dict())
+    losses = {name: train_head(model) for name, model in models.items()}
+    torch.set_num_threads(1)
+    pictures.learning_to_fill(losses, levels)
+
+# %% tags=["varies"]
+@torch.no_grad()
+def best_words(model, text):
+    """The three tokens with the highest scores for the ___ of a text."""
+    tokens = torch.tensor([tokenizer.encode(text.replace("___", "[MASK]")).ids])
+    best = model.eval()(tokens)[tokens == special[-1]].topk(3).indices
+    return [tokenizer.id_to_token(token) for token in best[0].tolist()]
+
+
+if trained:
+    blanks = ["He came out of the land of ___.", "The king ___ to the city.", "They drank ___ and were merry.",
+              "The capital of France is ___.", "One, two, three, four, ___, six.", "I drove my ___ home."]  # fmt: skip
+    columns = {"no head": headless, **models}
+    pictures.filled({text: {name: best_words(model, text) for name, model in columns.items()} for text in blanks})
+
+# %% [markdown]
+# The untrained blocks stay near the unigram line: each blank gets what is frequent in the book. The real ones are far
+# below it after the same steps. They have read other text, with other words hidden, and were made for another task
+# since; what they know of language serves here all the same. That is what pretraining is worth.
+#
+# How much of it is the head's doing? Add `models["real blocks"].encoder.requires_grad_(False)` before training, and see
+# how far the head gets alone.
 #
 # ## Seventy-two heads
 #
@@ -604,14 +699,14 @@ with once_done("BertEmbeddings, rename and Bert"):
 # **3.** Why does the model find “I like music” and “I do not like music” similar? For which uses is that right, and for
 # which is it not?
 # ### BEGIN SOLUTION
-# It was trained on pairs of sentences that belong together. For belonging together the subject counts, and "not" hardly changes it; it is one token of eight in the mean. For a search
-# that is right: who looks for opinions about music wants both. For telling praise from complaint the model has to be
-# trained on just that.
+# It was trained on pairs of sentences that belong together. For belonging together the subject counts, and "not" hardly
+# changes it; it is one token of eight in the mean. For a search that is right: who looks for opinions about music wants
+# both. For telling praise from complaint the model has to be trained on just that.
 # ### END SOLUTION
 
 # %% [markdown]
 # ## What you have built
 #
-# A BERT that takes the weights of a real one and computes what it computes, a way to find out where two models part, and
-# a search by meaning. Dropout and the pooler aside, `BertModel` in `transformers` has nothing inside that you have not
-# written.
+# A BERT that takes the weights of a real one and computes what it computes, a way to find out where two models part, a
+# search by meaning, and a head that fills in blanks again. Dropout and the pooler aside, `BertModel` in `transformers`
+# has nothing inside that you have not written.

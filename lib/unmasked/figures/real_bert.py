@@ -4,15 +4,18 @@ from html import escape
 
 import torch
 from IPython.display import HTML, display
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from unmasked.figures import BLUE, GREEN, RED, axes, heatmap, show
+from unmasked.figures import BLUE, GREEN, ORANGE, RED, axes, heatmap, show
 
 SUBJECT_COLOURS = (BLUE, RED, GREEN)
 
 
-def fingerprints(curves, tolerance):
-    """Draw the largest difference from the reference at each layer, a curve for each model; both axes have names."""
+def fingerprints(models, reference, tolerance):
+    """Draw the largest difference from the reference, name -> tensor, at each layer, a curve for each of the models."""
+    curves = {label: {name: (stages[name] - reference[name]).abs().max().item() for name in reference}
+              for label, stages in models.items()}  # fmt: skip
     figure, ax = axes(width=8.6, height=3.6)
     for label, sizes in curves.items():
         right = label == "yours"
@@ -83,6 +86,34 @@ def searches(results):
     """Show what several searches have found: query -> pairs of a cosine and a text."""
     for query, pairs in results.items():
         display(HTML(f"<b>{escape(query)}</b>"), found(pairs))
+
+
+def learning_to_fill(losses, levels):
+    """Draw held-out losses, name -> step -> loss, and the levels that need no training, name -> loss."""
+    figure, ax = axes(width=7.6, height=3.6)
+    for (name, curve), colour in zip(losses.items(), (BLUE, ORANGE)):
+        ax.plot(list(curve), list(curve.values()), "o-", color=colour, lw=2, ms=4, label=name)
+    for name, level in levels.items():
+        ax.axhline(level, color="black", ls=":", lw=1)
+        ax.annotate(f"{name}: {level:.2f}", (1, level), xycoords=("axes fraction", "data"), xytext=(0, 3), ha="right",
+                    textcoords="offset points")  # fmt: skip
+    ax.set(xlabel="step", ylabel="held-out loss (nats)", ylim=(None, max(levels.values()) + 0.6))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    told = "; ".join(f"{name}: {list(curve.values())[0]:.2f} to {list(curve.values())[-1]:.2f}"
+                     for name, curve in losses.items())  # fmt: skip
+    show(figure, f"Held-out loss. {told}.")
+
+
+def filled(guesses):
+    """Show what several models put into blanks: text -> name of the model -> its best tokens."""
+    names = list(next(iter(guesses.values())))
+    left = "style='text-align:left'"
+    head = "".join(f"<th {left}>{escape(name)}</th>" for name in ["", *names])
+    rows = "".join(f"<tr><td {left}>{escape(text)}</td>"
+                   + "".join(f"<td {left}>{escape(', '.join(by_model[name]))}</td>" for name in names) + "</tr>"
+                   for text, by_model in guesses.items())  # fmt: skip
+    display(HTML(f"<table><tr>{head}</tr>{rows}</table>"))
 
 
 def roles(shares):

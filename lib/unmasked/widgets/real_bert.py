@@ -6,7 +6,9 @@ from IPython.display import HTML, display
 from unmasked import panel
 from unmasked.figures import arcs
 from unmasked.figures.real_bert import found
-from unmasked.widgets import explore, slider
+from unmasked.widgets import explore, ready, slider
+
+__all__ = ["attention_explorer", "ready", "search"]
 
 
 def search(find, query):
