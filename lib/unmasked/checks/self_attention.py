@@ -11,6 +11,22 @@ from unmasked.exercise import exercise
 B, Q, S, K = 2, 3, 5, 8
 D, T = 6, 4
 READY_MADE = ("scaled_dot_product_attention", "multi_head_attention_forward")
+NO_GRADIENT = (
+    "No gradient flows back through the result, so layers before it could never learn: `.item()`, `float(...)`, "
+    "`torch.tensor(...)` and `.detach()` make plain numbers of tensors."
+)
+
+
+def differentiable(attempt, *inputs, arguments):
+    """The criterion that gradients reach so many of the first arguments."""
+    gradients = attempt.gradients(*inputs)["arguments"][:arguments]
+    reached = [gradient is not None and bool(gradient.any()) for gradient in gradients]
+    return holds(reached == [True] * arguments, "gradients flow back through it", NO_GRADIENT)
+
+
+def without_gradient(function):
+    """A function whose result is plain numbers, made a tensor again."""
+    return lambda *args, **kwargs: torch.tensor(function(*args, **kwargs).tolist())
 
 
 def weights_of(query, key, key_padding_mask=None):
@@ -68,6 +84,7 @@ def _scores_in_place(query, key):
         ),
         "You measure distances, which are small for similar vectors; a dot product is large for them.": torch.cdist,
         "You change the queries in place: the caller's tensor is not the same afterwards.": _scores_in_place,
+        NO_GRADIENT: without_gradient(lambda q, k: q @ k.mT),
     },
 )
 def similarity_scores(attempt):
@@ -94,6 +111,7 @@ def similarity_scores(attempt):
         "it works for a batch of one, and for keys that are not contiguous in memory",
         "It fails for a batch of one, or for keys that are a transposed view; use operations that follow the axes.",
     )
+    yield differentiable(attempt, query, key, arguments=2)
 
 
 # --- 2.2 attention_weights -------------------------------------------------------------------------------------------
@@ -102,6 +120,13 @@ def similarity_scores(attempt):
 def _overflowing(query, key):
     powers = _scores(query, key).exp()
     return powers / powers.sum(-1, keepdim=True)
+
+
+def _divided_in_place(query, key):
+    scores = _scores(query, key)
+    powers = (scores - scores.amax(-1, keepdim=True)).exp()
+    powers /= powers.sum(-1, keepdim=True)
+    return powers
 
 
 @exercise(
@@ -144,6 +169,13 @@ def _overflowing(query, key):
             lambda q, k: torch.full((len(q), q.shape[1], k.shape[1]), 1 / k.shape[1])
         ),
         "Your exponentials overflow for large scores; torch's softmax subtracts the largest score first.": _overflowing,
+        "`torch.sqrt` takes a tensor, and a width is an ordinary number: `** 0.5` takes its root.": (
+            lambda q, k: (q @ k.mT / torch.sqrt(k.shape[-1])).softmax(-1)
+        ),
+        "You divide the exponentials in place (`/=`), and their gradient needs them as they were: divide with `/`.": (
+            _divided_in_place
+        ),
+        NO_GRADIENT: without_gradient(_by_hand),
     },
 )
 def attention_weights(attempt):
@@ -177,6 +209,7 @@ def attention_weights(attempt):
         "scores in the thousands do no harm",
         "The weights are wrong where scores are in the thousands.",
     )
+    yield differentiable(attempt, query, key, arguments=2)
 
 
 # --- 2.3 weighted_average --------------------------------------------------------------------------------------------
@@ -215,6 +248,8 @@ def _average_in_place(weights, value):
         ),
         "You apply a softmax again; these weights sum to 1 already.": lambda w, v: w.softmax(-1) @ v,
         "You change the weights in place: the caller's tensor is not the same afterwards.": _average_in_place,
+        "`*` multiplies numbers that stand in the same place; `@` multiplies matrices.": lambda w, v: w * v,
+        NO_GRADIENT: without_gradient(lambda w, v: w @ v),
     },
 )
 def weighted_average(attempt):
@@ -242,6 +277,7 @@ def weighted_average(attempt):
         "a query without any weight gets zeros",
         "A query whose weights are all 0 must get zeros.",
     )
+    yield differentiable(attempt, weights, value, arguments=2)
 
 
 # --- 2.4 masked_attention_weights ------------------------------------------------------------------------------------
@@ -304,6 +340,39 @@ def _unscaled(query, key, key_padding_mask=None):
     return _by_hand(query * query.shape[-1] ** 0.5, key, key_padding_mask)
 
 
+def _over_the_queries(fill):
+    """The softmax over the wrong axis, with this number in the hidden places of the scores."""
+
+    def masked_attention_weights(query, key, key_padding_mask=None):
+        scores = _scores(query, key)
+        if key_padding_mask is not None:
+            scores = scores.masked_fill(key_padding_mask[:, None, :], fill)
+        return _masked(scores.softmax(-2), key_padding_mask)
+
+    return masked_attention_weights
+
+
+def _mask_times_infinity(query, key, key_padding_mask=None):
+    added = 0.0 if key_padding_mask is None else key_padding_mask[:, None, :] * float("-inf")
+    return (_scores(query, key) + added).softmax(-1)
+
+
+def _asked_for_truth(query, key, key_padding_mask=None):
+    return _by_hand(query, key, key_padding_mask) if key_padding_mask else _scores(query, key).softmax(-1)
+
+
+def _float_for_none(query, key, key_padding_mask=None):
+    mask = torch.zeros(key.shape[:2]) if key_padding_mask is None else key_padding_mask
+    return _by_hand(query, key, mask)
+
+
+def _weights_in_place(query, key, key_padding_mask=None):
+    weights = _filled(torch.finfo(query.dtype).min)(query, key, key_padding_mask)
+    if key_padding_mask is not None:
+        weights.masked_fill_(key_padding_mask[:, None, :], 0.0)
+    return weights
+
+
 @exercise(
     points=3,
     by_hand=READY_MADE,
@@ -338,6 +407,24 @@ def _unscaled(query, key, key_padding_mask=None):
         "You hide the same keys in every sequence; row b of the mask belongs to sequence b.": (
             _with_mask(lambda mask: mask[:1].expand_as(mask))
         ),
+        "All weights are NaN, which is what 0 · (-inf) gives where a mask is multiplied by -inf, and the dot product of "
+        "a query with a key of -inf; put -inf into the scores alone, with `masked_fill`.": _mask_times_infinity,
+        "Your softmax runs over the queries; each query shares its attention among the keys, the last axis.": (
+            _over_the_queries(torch.finfo(torch.float32).min)
+        ),
+        "Your softmax runs over the queries, where a hidden key is a whole column of -inf, and becomes NaN; let it run "
+        "over the keys, the last axis.": lambda q, k, mask=None: (
+            _scores(q, k).masked_fill(torch.zeros(len(k), 1, 1).bool() if mask is None else mask[:, None], -torch.inf)
+        ).softmax(-2),
+        "`if`, `not` and `and` want a single True or False, and a mask has many: ask `if key_padding_mask is None`.": (
+            _asked_for_truth
+        ),
+        "What you take for a missing mask holds floats, and a mask holds True and False: `dtype=torch.bool`.": (
+            _float_for_none
+        ),
+        "You change weights in place after the softmax, and its gradient needs them as they were: `masked_fill` "
+        "(without `_`) and `torch.where` make new ones.": _weights_in_place,
+        NO_GRADIENT: without_gradient(_by_hand),
     },
 )
 def masked_attention_weights(attempt):
@@ -399,6 +486,7 @@ def masked_attention_weights(attempt):
         "where all keys are hidden every weight is 0, not NaN",
         "Where all keys of a sequence are hidden, all its weights must be 0.",
     )
+    yield differentiable(attempt, query, key, mask, arguments=2)
 
 
 # --- 2.5 SelfAttention -----------------------------------------------------------------------------------------------
@@ -455,6 +543,17 @@ def _right(self, x, mask=None):
     return _attention(self.query(x), self.key(x), self.value(x), mask)
 
 
+def _rows(x, mask):
+    """Which rows of (B, T, D) are padding, (B, T, 1)."""
+    return torch.zeros(*x.shape[:2], 1, dtype=torch.bool) if mask is None else mask[..., None]
+
+
+class _WithOutput(_variation(_right)):
+    def __init__(self, d_model):
+        super().__init__(d_model)
+        self.output = nn.Linear(d_model, d_model, bias=False)
+
+
 @exercise(
     points=3,
     by_hand=READY_MADE,
@@ -470,6 +569,9 @@ def _right(self, x, mask=None):
         "Your linear maps have a bias; here they are matrices only: `bias=False`.": _variation(_right, bias=True),
         "You average `x` itself; the values are `self.value(x)`.": _variation(
             lambda self, x, mask=None: _attention(self.query(x), self.key(x), x, mask)
+        ),
+        "You use the keys as values too; the values are `self.value(x)`.": _variation(
+            lambda self, x, mask=None: _attention(self.query(x), self.key(x), self.key(x), mask)
         ),
         "You use the queries as keys too; the keys are `self.key(x)`.": _variation(
             lambda self, x, mask=None: _attention(self.query(x), self.query(x), self.value(x), mask)
@@ -495,6 +597,10 @@ def _right(self, x, mask=None):
         "You add `x` to the result; that residual path comes in lesson 05, outside of attention.": _variation(
             lambda self, x, mask=None: x + _right(self, x, mask)
         ),
+        "You set the results of padding to 0; a mask hides keys, and a query that is padding keeps what it gets.": (
+            _variation(lambda self, x, mask=None: _right(self, x, mask).masked_fill(_rows(x, mask), 0.0))
+        ),
+        "You have a fourth map that nothing uses; query, key and value are all that is needed.": _WithOutput,
     },
 )
 def SelfAttention(attempt):
@@ -510,7 +616,7 @@ def SelfAttention(attempt):
         "`nn.Linear(d_model, d_model, bias=False)`, called query, key and value.",
     )
     yield holds(
-        not any(name.endswith("bias") for name in names),
+        not any(f"{name}.bias" in names for name in ("query", "key", "value")),
         "its linear maps have no bias",
         "A linear map has a bias; with `bias=False` it is a matrix and nothing else.",
     )
@@ -541,6 +647,12 @@ def SelfAttention(attempt):
     )
     gradients = model.gradients(x)["parameters"]
     unmoved = [name for name, gradient in gradients.items() if gradient is None or not gradient.any()]
+    unused = [name for name in unmoved if name not in matrices]
+    yield holds(
+        not unused,
+        "it has no layer that nothing uses",
+        f"Nothing uses {', '.join(unused)}; query, key and value are all the maps that are needed.",
+    )
     yield holds(
         not unmoved,
         "gradients reach all three matrices",

@@ -21,7 +21,7 @@ def weights_in_loops(query, key):
     result = torch.empty(query.shape[0], query.shape[1], key.shape[1])
     for b in range(query.shape[0]):
         for q in range(query.shape[1]):
-            row = torch.tensor([float(query[b, q] @ k) for k in key[b]]) / query.shape[2] ** 0.5
+            row = torch.stack([query[b, q] @ k for k in key[b]]) / query.shape[2] ** 0.5
             result[b, q] = torch.softmax(row, 0)
     return result
 
@@ -126,6 +126,43 @@ def mask_of_minus_infinity(query, key, key_padding_mask=None):
     return scores.softmax(-1)
 
 
+def scores_as_numbers(query, key):
+    result = torch.zeros(len(query), query.shape[1], key.shape[1])
+    for b, q, s in torch.cartesian_prod(*map(torch.arange, result.shape)):
+        result[b, q, s] = (query[b, q] * key[b, s]).sum().item()
+    return result
+
+
+def mask_added_as_infinity(query, key, key_padding_mask=None):
+    scores = query @ key.mT / math.sqrt(key.shape[-1])
+    if key_padding_mask is not None:
+        scores = scores + key_padding_mask.float().unsqueeze(1) * -math.inf
+    return torch.softmax(scores, dim=-1)
+
+
+def mask_in_the_keys(query, key, key_padding_mask=None):
+    if key_padding_mask is not None:
+        key = key.masked_fill(key_padding_mask.unsqueeze(-1), -math.inf)
+    return torch.softmax(query @ key.mT / math.sqrt(key.shape[-1]), dim=-1)
+
+
+def mask_zeroed_in_place(query, key, key_padding_mask=None):
+    scores = torch.bmm(query, key.transpose(1, 2)) / math.sqrt(key.shape[-1])
+    if key_padding_mask is not None:
+        scores = scores.masked_fill(key_padding_mask[:, None], -1e9)
+    weights = scores.softmax(dim=-1)
+    if key_padding_mask is not None:
+        weights[key_padding_mask[:, None].expand_as(weights)] = 0
+    return weights
+
+
+def mask_negated(query, key, key_padding_mask=None):
+    scores = query @ key.mT / math.sqrt(key.shape[-1])
+    if not key_padding_mask:
+        return scores.softmax(-1)
+    return scores.masked_fill(key_padding_mask[:, None], -1e9).softmax(-1)
+
+
 class Unscaled(nn.Module):
     def __init__(self, d_model):
         super().__init__()
@@ -146,6 +183,7 @@ REWRITTEN_MISTAKES = {
         "rows are keys and your columns": lambda query, key: torch.einsum("bqk,bsk->bsq", query, key),
         "cosine similarity": lambda q, k: nn.functional.cosine_similarity(q[:, :, None], k[:, None], dim=-1),
         "not transposed": lambda query, key: torch.bmm(query, key),
+        "No gradient flows back": scores_as_numbers,
     },
     "attention_weights": {
         "not divided by the square root": lambda q, k: nn.Softmax(dim=2)(torch.bmm(q, k.transpose(1, 2))),
@@ -161,6 +199,10 @@ REWRITTEN_MISTAKES = {
         "inverted": mask_inverted,
         "has no effect": mask_not_assigned,
         "gets NaN": mask_of_minus_infinity,
+        "0 · (-inf)": mask_added_as_infinity,
+        "key of -inf": mask_in_the_keys,
+        "in place after the softmax": mask_zeroed_in_place,
+        "has many": mask_negated,
     },
     "SelfAttention": {"not divided by the square root": Unscaled},
 }
