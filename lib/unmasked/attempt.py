@@ -215,7 +215,11 @@ class Host:
 
     def _stand_in(self, subject, sources):
         """Put functions, given by their source, in the place of the learner's of these names; {} puts theirs back."""
-        self.namespace.update(self.replaced)
+        for name, own in self.replaced.items():
+            if own is None:  # there was none
+                del self.namespace[name]
+            else:
+                self.namespace[name] = own
         self.replaced = {name: self.namespace.get(name) for name in sources}
         for name, source in sources.items():
             own = {"torch": torch, "F": nn.functional, "nn": nn}

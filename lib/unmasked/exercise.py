@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from types import NoneType
 
 import torch
 
@@ -17,7 +16,7 @@ from unmasked.criteria import Criterion, seeded_inputs
 from unmasked.verdict import Verdict
 
 NOT_ATTEMPTED = "Not attempted yet: the line `raise NotImplementedError()` still runs. Write your code in its place."
-STOOD_IN = "Your `{}` does not pass its own check yet; a right one took its place here."
+STOOD_IN = "Your `{}` is not there, or does not pass its own check yet; a right one took its place here."
 UNJUDGED = "The check met a result that it can't make sense of; look at what your code returns."
 
 
@@ -60,12 +59,12 @@ class Exercise:
         return self._verdict(run, seed, notes=tuple(STOOD_IN.format(name) for name in failing))
 
     def _failing(self, namespace):
-        """Which of the learner's earlier functions, in the notebook's names, do not pass their checks."""
+        """Which of the learner's earlier functions are not among the notebook's names, or do not pass their checks."""
         earlier = _exercises_in(self.check.__module__) if self.uses else {}
         known = {name: namespace.get(name) for name in self.uses}
         # In a check module, where known mistakes live, these names are the checks themselves.
-        mine = {name: function for name, function in known.items() if not isinstance(function, (Exercise, NoneType))}
-        return tuple(name for name, function in mine.items() if not earlier[name](function).passed)
+        mine = {name: function for name, function in known.items() if not isinstance(function, Exercise)}
+        return tuple(name for name, function in mine.items() if not (function and earlier[name](function).passed))
 
     def _run(self, ask, seed, watched):
         attempt = Attempt(ask, watched=watched)
