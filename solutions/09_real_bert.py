@@ -621,9 +621,10 @@ if trained:
     pictures.filled({text: {name: best_words(model, text) for name, model in columns.items()} for text in blanks})
 
 # %% [markdown]
-# The untrained blocks stay near the unigram line: each blank gets what is frequent in the book. The real ones are far
-# below it after the same steps. They have read other text, with other words hidden, and were made for another task
-# since; what they know of language serves here all the same. That is what pretraining is worth.
+# The untrained blocks stay near the unigram line: every blank gets the same, what is frequent in the book. The real ones
+# are a whole nat below it after the same steps, though they were made for another task. That is what pretraining is
+# worth. Look at the guesses too: they differ by sentence now, but a comma is still the first in most. A loss may fall by
+# a nat before anybody would call the guesses good.
 #
 # How much of it is the head's doing? Add `models["real blocks"].encoder.requires_grad_(False)` before training, and see
 # how far the head gets alone.
