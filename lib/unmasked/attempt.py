@@ -419,6 +419,6 @@ def line_of(error):
     if isinstance(error, SyntaxError):  # the line never ran
         return str(error.text or "").strip()
     frames = traceback.extract_tb(error.__traceback__)
-    ours = os.path.dirname(__file__)
+    ours = os.path.dirname(os.path.dirname(__file__))  # nanobert's too
     lines = [f.line or "" for f in frames if not f.filename.startswith(ours) and "site-packages" not in f.filename]
     return lines[-1] if lines else ""

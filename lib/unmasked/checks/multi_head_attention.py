@@ -6,6 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from unmasked.attempt import AttemptFailed
+from unmasked.checks.self_attention import NO_GRADIENT, differentiable, without_gradient
 from unmasked.criteria import close, holds, shaped, tensor
 from unmasked.exercise import exercise
 
@@ -143,6 +144,24 @@ MASKS = {
     "A sequence of nothing but padding becomes NaN: the softmax of a row of -inf is 0 divided by 0.": (
         lambda s, mask: s.masked_fill(mask[:, None, None, :], float("-inf")).softmax(-1)
     ),
+    "You set the results of padding to 0; a mask hides keys, and a query that is padding keeps what it gets.": (
+        lambda s, mask: _hidden(s, mask[:, None, None, :]).masked_fill(mask[:, None, :, None], 0.0)
+    ),
+}
+# The ways to go wrong without one.
+NO_MASK = {
+    "It fails without a mask: `key_padding_mask=None` means that no token is padding.": (
+        _heads(weights=lambda s, mask: _hidden(s, mask[:, None, None, :]))
+    ),
+    "It fails without a mask, since None can't be inverted: `key_padding_mask=None` means that no token is padding.": (
+        _heads(weights=lambda s, mask: _hidden(s, ~(~mask)[:, None, None, :]))
+    ),
+    "It fails without a mask, since None has no axes: `key_padding_mask=None` means that no token is padding.": (
+        _heads(weights=lambda s, mask: _hidden(s, mask.unsqueeze(1).unsqueeze(2)))
+    ),
+    "`if`, `not` and `and` want a single True or False, and a mask has many: ask `if key_padding_mask is None`.": (
+        _heads(weights=lambda s, mask: _weights(s, mask if mask else None))
+    ),
 }
 
 
@@ -208,6 +227,13 @@ def _tokens_stay_whole(x, split):
         "You reverse the order of the heads: head 0 takes the first K columns.": (
             lambda x, heads: _split(x, heads).flip(1)
         ),
+        "`/` gives a float, and `view` takes whole numbers: divide with `//`.": (
+            lambda x, heads: x.view(x.shape[0], x.shape[1], heads, x.shape[2] / heads)
+        ),
+        "`/` gives a float, and `reshape` takes whole numbers: divide with `//`.": (
+            lambda x, heads: x.reshape(x.shape[0], x.shape[1], heads, x.shape[2] / heads)
+        ),
+        NO_GRADIENT: without_gradient(_split),
     },
 )
 def split_heads(attempt):
@@ -235,6 +261,7 @@ def split_heads(attempt):
         yield _equal(attempt(one, heads), _by_columns(one, heads), sentence, otherwise, f"the result for heads={heads}")
     strided = _numbered(B, D, T).mT
     yield _equal(attempt(strided, H), _by_columns(strided, H), *STRIDED)
+    yield differentiable(attempt, x, H, arguments=1)
 
 
 # --- 3.2 merge_heads -------------------------------------------------------------------------------------------------
@@ -270,6 +297,7 @@ def _side_by_side(x):
         "You return the heads one by one; join them along the last axis.": lambda x: list(x.unbind(1)),
         "After a transpose the numbers of a row no longer lie side by side in memory, as `view` needs them; `flatten` "
         "and `reshape` copy them where they must.": lambda x: x.transpose(1, 2).view(x.shape[0], x.shape[2], -1),
+        NO_GRADIENT: without_gradient(_merge),
     },
 )
 def merge_heads(attempt):
@@ -297,6 +325,7 @@ def merge_heads(attempt):
         x = _numbered(1, heads, T, D // heads)
         otherwise = f"It goes wrong for a batch of one and {heads} head{'s' if heads > 1 else ''}."
         yield _equal(attempt(x), _side_by_side(x), sentence, otherwise)
+    yield differentiable(attempt, x, arguments=1)
 
 
 # --- 3.3 heads_in_a_loop ---------------------------------------------------------------------------------------------
@@ -305,6 +334,16 @@ def merge_heads(attempt):
 def _whole_width_values(query, key, value, heads):
     weights = _scaled(_split(query, heads), _split(key, heads)).softmax(-1)
     return _merge(weights @ value[:, None])
+
+
+def _in_slices(attend, width=lambda d, heads: d // heads):
+    """Attention head by head: `attend(query, key, value, own)`, where `own` are the columns of a head."""
+
+    def heads_in_a_loop(query, key, value, heads):
+        k = width(query.shape[-1], heads)
+        return torch.cat([attend(query, key, value, slice(h * k, (h + 1) * k)) for h in range(heads)], dim=-1)
+
+    return heads_in_a_loop
 
 
 def _without_changing(columns, inputs):
@@ -335,6 +374,15 @@ STEPS = {
         _heads(split=lambda x, heads: x[:, None])
     ),
     "You use the queries as keys too.": _heads(scores=lambda q, k: _scaled(q, q)),
+    "Queries and keys are swapped: row t of the scores must belong to the query of token t.": (
+        lambda q, k, *others: _heads()(k, q, *others)
+    ),
+    "You use the keys as values too: what is averaged are the values.": lambda q, k, v, *others: _heads()(
+        q, k, k, *others
+    ),
+    "Keys and values are swapped: scores come from the keys, and the values are averaged.": lambda q, k, v, *others: (
+        _heads()(q, v, k, *others)
+    ),
 }
 NARROW = {
     "You add the heads up; they stand side by side, as `merge_heads` puts them.": _heads(merge=lambda x: x.sum(1)),
@@ -362,6 +410,19 @@ NARROW = {
             _heads(merge=lambda x: torch.stack(list(x.unbind(1))))
         ),
         "You join the heads along the tokens; join them along the last axis.": _heads(merge=lambda x: x.flatten(1, 2)),
+        "You cut the queries only; a head's keys, and its values, are the same columns of theirs.": (
+            _in_slices(lambda q, k, v, own: _scaled(q[..., own], k).softmax(-1) @ v[..., own])
+        ),
+        "You cut rows, which are tokens; columns are the last axis: `query[..., start:end]`.": (
+            _in_slices(lambda q, k, v, own: _scaled(q[:, own], k[:, own]).softmax(-1) @ v[:, own])
+        ),
+        "You multiply in the other order: each row of weights must meet the columns of the values.": (
+            _in_slices(lambda q, k, v, own: v[..., own] @ _scaled(q[..., own], k[..., own]).softmax(-1))
+        ),
+        "You take `heads` for the width of a head; it is their number, and a head is D / H columns wide.": _in_slices(
+            lambda q, k, v, own: _scaled(q[..., own], k[..., own]).softmax(-1) @ v[..., own], lambda d, heads: heads
+        ),
+        NO_GRADIENT: without_gradient(_heads()),
     },
 )
 def heads_in_a_loop(attempt):
@@ -372,6 +433,7 @@ def heads_in_a_loop(attempt):
         otherwise = f"It goes wrong for a batch of one and heads={heads}."
         expected = attention_of(*inputs, heads)
         yield _equal(attempt(*inputs, heads), expected, sentence, otherwise, f"the result for heads={heads}")
+    yield differentiable(attempt, *inputs, H, arguments=3)
 
 
 def _heads_are_right(attempt, earns):
@@ -384,7 +446,8 @@ def _heads_are_right(attempt, earns):
     yield holds(
         isinstance(ones, torch.Tensor) and torch.allclose(ones, torch.ones(B, T, D), atol=1e-4),
         "the average of values that are all 1 is 1",
-        "Where every value is 1, so must be every average: the weights of a query do not sum to 1 over the keys.",
+        "Where every value is 1, so must be every average: either a query's weights do not sum to 1 over the keys, or "
+        "it is not the values that are averaged.",
         received=ones,
     )
     own = slice(K, 2 * K)
@@ -423,7 +486,9 @@ def _heads_are_right(attempt, earns):
             _heads(split=lambda x, heads: x.unflatten(-1, (heads, -1)), merge=lambda x: x.flatten(2))
         ),
         "The heads are right, but you merge them without swapping T and H back first.": _heads(merge=_pasted),
+        NO_GRADIENT: without_gradient(_heads()),
     }
+    | NO_MASK
     | {sentence: _masked(hide) for sentence, hide in MASKS.items()},
 )
 def heads_at_once(attempt):
@@ -438,6 +503,7 @@ def heads_at_once(attempt):
     inputs = [tensor(B, D, T).mT for _ in range(3)]
     mask = torch.tensor([[False, True, False, False, True], [False, False, False, True, False]])
     yield _equal(attempt(*inputs, H, key_padding_mask=mask), attention_of(*inputs, H, mask), *STRIDED)
+    yield differentiable(attempt, *inputs, H, mask, arguments=3)
 
 
 def _mask_is_right(masked, expected, earns):
@@ -454,7 +520,7 @@ def _mask_is_right(masked, expected, earns):
         right,
         "with a mask, padding takes no part in any average",
         "Without a mask all is well; with one it is not. Does it line up with scores of shape (B, H, T, T), so that "
-        "it hides keys, and does True in it mean what you take it for?",
+        "it hides keys and nothing else, and does True in it mean what you take it for?",
         "the result with a mask",
         earns,
     )
@@ -532,10 +598,29 @@ class _OneLayerForAll(nn.Module):
         self.output = nn.Linear(d_model, d_model)
 
 
+class _PaddingAtZero(_variation()):
+    def forward(self, x, key_padding_mask=None):
+        result = super().forward(x, key_padding_mask)
+        return result if key_padding_mask is None else result.masked_fill(key_padding_mask[..., None], 0.0)
+
+
 class _Asserted(_variation()):
     def __init__(self, d_model, heads):
         assert d_model % heads == 0
         super().__init__(d_model, heads)
+
+
+class _ConditionReversed(_variation()):
+    def __init__(self, d_model, heads):
+        if d_model % heads == 0:
+            raise ValueError
+        super().__init__(d_model, heads)
+
+
+REFUSED = (
+    "A width of 12 can be divided by 3 heads, and yet `__init__` raises a ValueError: is its condition the wrong way "
+    "round?"
+)
 
 
 @exercise(
@@ -561,7 +646,6 @@ class _Asserted(_variation()):
             finish=lambda self, mixed, x: mixed
         ),
         "You use the queries as keys too.": _variation(project="query query value"),
-        "You use the keys as values too.": _variation(project="query key key"),
         "Queries and keys are swapped: row t of the scores must belong to the query of token t.": (
             _variation(project="key query value")
         ),
@@ -580,14 +664,26 @@ class _Asserted(_variation()):
             finish=lambda self, mixed, x: self.output(mixed.detach())
         ),
         "It takes heads that do not divide the width without a word; raise a ValueError.": _variation(divide=False),
+        "You set the results of padding to 0 at the end; a mask hides keys, and a query that is padding keeps what it "
+        "gets.": _PaddingAtZero,
+        "You always make 2 heads: keep the number that `__init__` is given, `self.heads`.": _variation(
+            lambda query, key, value, heads, mask=None: _heads()(query, key, value, 2, mask)
+        ),
+        REFUSED: _ConditionReversed,
         "It raises an AssertionError where the heads do not divide the width; raise a ValueError.": _Asserted,
     }
-    | {sentence: _variation(attend) for sentence, attend in STEPS.items()}
+    | {sentence: _variation(attend) for sentence, attend in (STEPS | NO_MASK).items()}
     | {sentence: _variation(_masked(hide)) for sentence, hide in MASKS.items()},
 )
 def MultiHeadAttention(attempt):
     """Vaswani et al. 2017, section 3.2.2."""
-    model = attempt.build(D, H)
+    model = _built(attempt, D, H)
+    yield holds(
+        not isinstance(model, str),
+        "a width of 12 can be divided by 3 heads",
+        REFUSED,
+        received=model if isinstance(model, str) else None,
+    )
     names = set(model.parameters())
     state = {}
     for name in ("query", "key", "value", "output"):
@@ -644,6 +740,16 @@ def _expected(state, x, heads, mask=None):
     return attention_of(query, key, value, heads, mask, state["output.weight"], state["output.bias"])
 
 
+def _built(attempt, *args):
+    """What building the attempt makes, or the ValueError that it raises, in words."""
+    try:
+        return attempt.build(*args)
+    except AttemptFailed as failed:
+        if failed.reply.error and failed.reply.error.message.startswith("ValueError"):
+            return failed.reply.error.message
+        raise
+
+
 def _error_of_building(attempt, *args):
     try:
         attempt.build(*args)
@@ -671,6 +777,15 @@ def _count(parameters=lambda d: 4 * (d * d + d), projections=8, products=4, head
         "Your parameters lack the biases: D for each of the four layers.": _count(parameters=lambda d: 4 * d * d),
         "Your parameters count three layers; the output projection is the fourth.": (
             _count(parameters=lambda d: 3 * (d * d + d))
+        ),
+        "Your FLOPs count one projection; there are four, three before the attention and one after it.": (
+            _count(projections=2)
+        ),
+        "Your projections lack the tokens: each of the T tokens goes through them.": (
+            lambda t, d, h: (4 * (d * d + d), 8 * d * d + 4 * t * t * d)
+        ),
+        "Your FLOPs count the softmax too, H·T·T numbers; only matrix products count here.": (
+            lambda t, d, h: (4 * (d * d + d), 8 * t * d * d + 4 * t * t * d + h * t * t)
         ),
         "You count a set of (D, D) layers for each head; the heads share the columns of one set.": (
             lambda t, d, h: (h * 3 * (d * d + d) + d * d + d, 8 * t * d * d + 4 * t * t * d)

@@ -407,8 +407,8 @@ def _weights_in_place(query, key, key_padding_mask=None):
         "You hide the same keys in every sequence; row b of the mask belongs to sequence b.": (
             _with_mask(lambda mask: mask[:1].expand_as(mask))
         ),
-        "All weights are NaN, which is what 0 · (-inf) gives where a mask is multiplied by -inf, and the dot product of "
-        "a query with a key of -inf; put -inf into the scores alone, with `masked_fill`.": _mask_times_infinity,
+        "All weights are NaN, which is what 0 · (-inf) gives where a mask is multiplied by -inf, and the dot product "
+        "of a query with a key of -inf; put -inf into the scores alone, with `masked_fill`.": _mask_times_infinity,
         "Your softmax runs over the queries; each query shares its attention among the keys, the last axis.": (
             _over_the_queries(torch.finfo(torch.float32).min)
         ),

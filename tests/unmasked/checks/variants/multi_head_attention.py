@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nanobert.attention import masked_attention_weights
 from unmasked.other_ways.multi_head_attention import heads_at_once as at_once_by_einsum
 
 
@@ -175,5 +176,64 @@ VARIANTS = {
     "attention_cost": {
         "product by product": cost_product_by_product,
         "from a module": cost_from_a_module,
+    },
+}
+
+
+def loop_over(attend, width=lambda d_model, heads: d_model // heads):
+    """A loop over the heads, in which `attend(query, key, value, start, end)` goes wrong."""
+
+    def heads_in_a_loop(query, key, value, heads):
+        k = width(query.shape[-1], heads)
+        return torch.cat([attend(query, key, value, h * k, (h + 1) * k) for h in range(heads)], dim=-1)
+
+    return heads_in_a_loop
+
+
+def loop_over_tokens(query, key, value, heads):
+    k = query.size(2) // heads
+    q, kk, v = ([x[:, h * k : (h + 1) * k] for h in range(heads)] for x in (query, key, value))
+    return torch.cat([masked_attention_weights(q[h], kk[h]) @ v[h] for h in range(heads)], dim=2)
+
+
+def at_once_without_none(query, key, value, heads, key_padding_mask=None):
+    query, key, value = (split_by_permute(x, heads) for x in (query, key, value))
+    visible = ~key_padding_mask[:, None, None]
+    return merge_by_permute(F.scaled_dot_product_attention(query, key, value, attn_mask=visible))
+
+
+class ConditionReversed(_Layers):
+    def __init__(self, d_model, heads):
+        if d_model % heads == 0:
+            raise ValueError("d_model must be divisible by heads")
+        super().__init__(d_model, heads)
+
+
+class PaddingZeroed(ByEinsum):
+    def forward(self, x, key_padding_mask=None):
+        result = super().forward(x, key_padding_mask)
+        return result if key_padding_mask is None else result * ~key_padding_mask.unsqueeze(2)
+
+
+# The same mistakes as in the check's tables, made by other code.
+REWRITTEN_MISTAKES = {
+    "heads_in_a_loop": {
+        "the keys as values": loop_over(
+            lambda q, k, v, i, j: masked_attention_weights(q[..., i:j], k[..., i:j]) @ k[..., i:j]
+        ),
+        "cut the queries only": loop_over(lambda q, k, v, i, j: masked_attention_weights(q[..., i:j], k) @ v[..., i:j]),
+        "in the other order": loop_over(
+            lambda q, k, v, i, j: v[..., i:j] @ masked_attention_weights(q[..., i:j], k[..., i:j])
+        ),
+        "cut rows": loop_over_tokens,
+        "for the width of a head": loop_over(
+            lambda q, k, v, i, j: masked_attention_weights(q[..., i:j], k[..., i:j]) @ v[..., i:j],
+            width=lambda d_model, heads: heads,
+        ),
+    },
+    "heads_at_once": {"It fails without a mask": at_once_without_none},
+    "MultiHeadAttention": {
+        "results of padding to 0 at the end": PaddingZeroed,
+        "the wrong way round": ConditionReversed,
     },
 }
