@@ -46,12 +46,12 @@ print("x has the shape (B, T, K) =", tuple(x.shape))
 
 # %%
 average = x.mean(dim=1, keepdim=True).expand_as(x)
-pictures.word_plane(sentences, x, average, "bank", "Plain average: where “bank” moves, and with it every other word")
+pictures.word_plane(sentences, x, average, "bank", "Plain average: where “bank” moves; every other word ends there too")
 
 # %% [markdown]
-# The direction is right and the result is not: every word ends in the same place, and "the" counts as much as "river".
-# A better average gives more weight to the words that have to do with *this* word. So first we need a number that says
-# how much two words have to do with each other.
+# Beside the river, "bank" should turn to water; it only loses its money, as "by" and "the" count as much as "river". And
+# every word of a sentence ends in the same place. A better average gives more weight to the words that have to do with
+# *this* word. So first we need a number that says how much two words have to do with each other.
 
 # %% [markdown]
 # ### Exercise 2.1 · Similarity scores (about 5 min)
@@ -61,7 +61,8 @@ pictures.word_plane(sentences, x, average, "bank", "Plain average: where “bank
 #
 # $$\text{scores}_{b,q,s} = \sum_k \text{query}_{b,q,k}\; \text{key}_{b,s,k}$$
 #
-# Compare every query with every key of its own sequence. Loops are right, and slow; can you do without?
+# Compare every query with every key of its own sequence. Loops are right (but `.item()` passes no gradient on), and slow;
+# can you do without?
 #
 # Shapes: (B, Q, K), (B, S, K) → (B, Q, S).
 #
@@ -96,7 +97,7 @@ with once_done("exercise 2.1"):
 #
 # Weights of an average are positive and sum to 1. The softmax makes them from any scores:
 # $\text{softmax}(s)_i = e^{s_i} / \sum_j e^{s_j}$. But how large are scores? Measure it: draw queries and keys whose
-# numbers have variance 1, for several widths $d_k$ (our `K`).
+# numbers are independent, with mean 0 and variance 1, for several widths $d_k$ (the paper's name for our `K`).
 
 # %%
 widths = [1, 4, 16, 64, 256, 1024]
@@ -109,9 +110,9 @@ for d_k in widths:
 pictures.saturation(widths, variances, unscaled, scaled)
 
 # %% [markdown]
-# A dot product adds up $d_k$ numbers, so its variance is $d_k$ (left). With wide vectors the scores are far apart, and
-# the softmax gives everything to one key (right): it is *saturated*. Dividing the scores by $\sqrt{d_k}$ brings their
-# variance back to 1, whatever the width.
+# Each product then has mean 0 and variance 1, and a dot product adds up $d_k$ of them: its variance is $d_k$ (left). With
+# wide vectors the scores are far apart, and the softmax gives everything to one key (right): it is *saturated*. Dividing
+# the scores by $\sqrt{d_k}$ brings their variance back to 1, whatever the width.
 #
 # Why does saturation hurt? Learning needs a slope: how much a weight changes when the softmax's input changes a little.
 # For a weight $w$ it is $w\,(1 - w)$.
@@ -152,7 +153,7 @@ with once_done("exercise 2.2"):
     pictures.weights_by_sentence(sentences, attention_weights(x, x))
 
 # %% [markdown]
-# "bank" now attends most to "river" in one sentence and to "loans" in the other, and hardly to "the".
+# "bank" now attends most to "river" in one sentence and to "loans" in the other, and least to "the" in both.
 #
 # Try what the divisor does. A small one makes the softmax pick a single word; a large one brings back the plain
 # average. Tab to a slider, then use the arrow keys.
@@ -212,8 +213,9 @@ with once_done("exercises 2.2 and 2.3"):
     print(f"64 tokens, on this CPU: the matrix form is {factor:,.0f} times faster")
 
 # %% [markdown]
-# Nothing in the matrix form waits for an earlier token. A recurrent network must go through a sequence token by token;
-# attention doesn't, and that is why transformers could be trained on so much text.
+# Nothing in the matrix form waits for an earlier token. A recurrent network, the usual way before, carries a memory from
+# token to token and must go through them one by one; attention doesn't, and that is why transformers could be trained on
+# so much text.
 #
 # ## Hiding padding
 #
@@ -381,8 +383,8 @@ with once_done("exercise 2.5"):
     print("want meets name, and every rival is less than half as strong:", bool(clear))
 
 # %% [markdown]
-# The identity compares like with like: names with names, wants with wants, gifts with gifts. Training has moved the bright diagonal to where a *want* in the query meets a
-# *name* in the key. Nobody told it so: a smaller loss did.
+# The identity compares like with like: names with names, wants with wants, gifts with gifts. Training has moved the bright
+# diagonal to where a *want* in the query meets a *name* in the key. Nobody told it so: a smaller loss did.
 #
 # ## Explain it
 #
@@ -412,8 +414,8 @@ with once_done("exercise 2.5"):
 #
 # ### BEGIN SOLUTION
 # With one matrix W for both, the score matrix is WᵀW, which is symmetric: how much A attends to B would be set by the
-# same number as how much B attends to A, and every token would score high with itself. That I want something from you
-# does not mean that you want something from me; it takes two matrices to tell asking from offering.
+# same number as how much B attends to A. That I want something from you does not mean that you want something from me;
+# it takes two matrices to tell asking from offering.
 # ### END SOLUTION
 
 # %% [markdown]

@@ -56,7 +56,10 @@ def padded_weights(words, weights):
     for ax, row, matrix in zip(panels, words, weights):
         heatmap(ax, matrix, row, row, lowest=0, highest=1)
         ax.set(xlabel="key", ylabel="query")
-    show(figure, "Attention weights of two padded sentences; every column that belongs to padding is exactly zero.")
+    shares = (sum(matrix[:, column].sum() for column, word in enumerate(row) if word == "[PAD]")
+              for row, matrix in zip(words, weights))  # fmt: skip
+    show(figure, "Attention weights of two padded sentences. What padding gets, added up over all words: "
+                 + ", ".join(f"{float(share):.2f}" for share in shares) + ".")  # fmt: skip
 
 
 def attention_in_a_loop(x):
@@ -87,7 +90,8 @@ def race(attention, lengths=(8, 16, 32, 64), width=64):
     ax.set(xlabel="tokens", ylabel="milliseconds", xscale="log", yscale="log", xticks=lengths, xticklabels=lengths)
     ax.minorticks_off()
     ax.legend()
-    show(figure, "Time of attention against the number of tokens: the loop is slower by orders of magnitude.")
+    longest = ", ".join(f"{label} {1000 * times[-1]:.2f} ms" for label, times in seconds.items())
+    show(figure, f"Time of attention against the number of tokens; with {lengths[-1]} tokens: {longest}.")
     return seconds["loop, CPU"][-1] / seconds["matrices, CPU"][-1]
 
 
@@ -113,8 +117,11 @@ def learned(losses, before, after, groups):
         ax.set(xlabel="in the key", ylabel="in the query")
         ax.set_xticks(centres, [name for name, _ in groups], rotation=0)
         ax.set_yticks(centres, [name for name, _ in groups], rotation=90, va="center")
-    show(figure, "The loss falls from that of the identity by orders of magnitude; the learned matrix has a bright "
-                 "diagonal where the wish in a query meets the name in a key.")  # fmt: skip
+    fall = "less than a hundredth" if losses[-1] < losses[0] / 100 else "more than a hundredth"
+    parts = [name for name, size in groups for _ in range(size)]
+    row, column = divmod(int(after.argmax()), len(parts))
+    show(figure, f"The loss ends at {fall} of that of the identity. The brightest place of the matrix after training "
+                 f"is where the {parts[row]} of a query meets the {parts[column]} of a key.")  # fmt: skip
 
 
 def bars(words, weights, query, scale):
