@@ -621,13 +621,11 @@ if trained:
     pictures.filled({text: {name: best_words(model, text) for name, model in columns.items()} for text in blanks})
 
 # %% [markdown]
-# The untrained blocks stay near the unigram line: every blank gets the same, what is frequent in the book. The real ones
-# are a whole nat below it after the same steps, though they were made for another task. That is what pretraining is
-# worth. Look at the guesses too: they differ by sentence now, but a comma is still the first in most. A loss may fall by
-# a nat before anybody would call the guesses good.
+# The untrained blocks stay near the unigram line: every blank gets what is frequent. The real ones are a whole nat below
+# it after the same steps, though made for another task: that is what pretraining is worth. Their guesses differ by
+# sentence, but most begin with a comma: a loss may fall by a nat before anybody calls the guesses good.
 #
-# How much of it is the head's doing? Add `models["real blocks"].encoder.requires_grad_(False)` before training, and see
-# how far the head gets alone.
+# How far does the head get alone? Add `models["real blocks"].encoder.requires_grad_(False)` before training.
 #
 # ## Seventy-two heads
 #
