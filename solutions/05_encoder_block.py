@@ -6,8 +6,8 @@
 # numbers in bounds.
 #
 # **At the end you will have built** `EncoderBlock` and `Encoder`, number for number the same as PyTorch's
-# `nn.TransformerEncoderLayer` and `nn.TransformerEncoder`, and measured what each part is good for. It takes about 60
-# minutes.
+# `nn.TransformerEncoderLayer` and `nn.TransformerEncoder`, and measured what each part is good for. It takes about 80
+# minutes; a good place for a break is before the section “The block”.
 
 # %%
 import torch
@@ -59,7 +59,8 @@ for scale in (1, 2, 4):
 # y_d = \frac{x_d - \mu}{\sqrt{\sigma^2 + \epsilon}}\;\text{weight}_d + \text{bias}_d$$
 #
 # `weight` and `bias` (D) are learned and the same for all tokens; $\epsilon$ keeps us from dividing by 0. Write it by
-# hand. Shapes: (..., D) → (..., D).
+# hand. It must also be right for numbers far from 0, where the rounding of large squares would show.
+# Shapes: (..., D) → (..., D).
 #
 # <details><summary>Hint 1</summary>Means along the last axis only. <code>keepdim=True</code> keeps that axis, so that you can subtract.</details>
 # <details><summary>Hint 2</summary>The variance is the mean of the squared distances from the mean: over D, where torch's <code>var</code> divides by D − 1 unless told <code>correction=0</code>.</details>
@@ -85,7 +86,7 @@ checks.layer_norm(layer_norm)
 ones, zeros = torch.ones(64), torch.zeros(64)
 spread, place = torch.tensor([[1.0], [6.0], [3.0], [0.5]]), torch.tensor([[0.0], [10.0], [-12.0], [20.0]])
 tokens = torch.randn(4, 64) * spread + place
-with once_done("layer_norm"):
+with once_done("exercise 5.1"):
     for scale in (1, 2, 4):
         x = torch.randn(100, 64)
         for _ in range(30):
@@ -99,7 +100,7 @@ with once_done("layer_norm"):
 # `nn.LayerNorm`, which we use from here on.
 
 # %%
-with once_done("layer_norm"):
+with once_done("exercise 5.1"):
     normal = layer_norm(tokens, ones, zeros)
     stretched = layer_norm(3 * tokens + 7, ones, zeros)
     print("stretched and moved tokens give the same:", torch.allclose(stretched, normal, atol=1e-3))
@@ -115,13 +116,14 @@ with once_done("layer_norm"):
 # Attention brings a token a weighted *sum* of the others' values. To make something new of what it has gathered, each
 # token goes through a small net of its own: up to a wider layer, an *activation* (a function with a bend, applied to
 # each number), and down again (Vaswani et al. 2017, section 3.3). Without the bend, two linear maps would be no more
-# than one. BERT's activation is GELU (Hendrycks and Gimpel 2016):
+# than one. BERT's activation is GELU, $x \cdot \Phi(x)$ (Hendrycks and Gimpel 2016). $\Phi(x)$ is the share of a normal
+# distribution that lies below $x$: about 0 for very negative numbers, about 1 for large ones.
 
 # %%
 pictures.gelu()
 
 # %% [markdown]
-# ### Exercise 5.2 · Feed-forward net (about 7 min)
+# ### Exercise 5.2 · Feed-forward net (about 8 min)
 #
 # $$\text{FeedForward}(x) = \text{down}(\text{GELU}(\text{up}(x)))$$
 #
@@ -155,7 +157,7 @@ checks.FeedForward(FeedForward)
 # The division of labour, measured: change token 2 of six, and see whose results change.
 
 # %%
-with once_done("FeedForward"):
+with once_done("exercise 5.2"):
     x = torch.randn(1, 6, 32)
     changed = x.clone()
     changed[:, 2] += torch.randn(32)
@@ -177,7 +179,7 @@ with once_done("FeedForward"):
 # $$\text{post-norm: } y = \text{norm}(x + f(x)) \qquad\qquad \text{pre-norm: } y = x + f(\text{norm}(x))$$
 
 # %% [markdown]
-# ### Exercise 5.3 · One residual path (about 5 min)
+# ### Exercise 5.3 · One residual path (about 6 min)
 #
 # Write both forms. `sublayer` and `norm` are modules that you call; `x` must not be changed in place.
 # Shapes: (B, T, D) → (B, T, D).
@@ -227,7 +229,7 @@ paths = {
     "post-norm": lambda x, f, norm: residual(x, f, norm, pre_norm=False),
     "pre-norm": lambda x, f, norm: residual(x, f, norm, pre_norm=True),
 }
-with once_done("FeedForward, then residual"):
+with once_done("exercises 5.2 and 5.3"):
     sizes = {name: gradient_sizes(path) for name, path in paths.items()}
     pictures.gradients(sizes, "32 blocks, weights as PyTorch draws them")
 
@@ -235,17 +237,19 @@ with once_done("FeedForward, then residual"):
 # Read it from right to left, as the gradient runs. Without a residual path nothing arrives at the lower blocks: they
 # would never learn. A norm alone helps, and fades still. All that add $x$ keep the gradient alive.
 #
-# Why then a norm as well? Try: halve the weights, double them, change the depth.
+# Why then a norm as well? Here are 16 blocks with half the weights. Try: double them, change the depth. A curve may
+# leave the picture; one that overflows isn't drawn, and its name says so.
 
 # %% tags=["nbval-ignore-output"]
-with once_done("FeedForward, then residual"):
+with once_done("exercises 5.2 and 5.3"):
     widgets.gradient_explorer(gradient_sizes, paths)
 
 # %% [markdown]
-# Times 2, the gradient of $x + f(x)$ explodes. The one of $f(x)$ dies times 1.5 and overflows times 3. Times 0.5, the
-# one of $f(\text{norm}(x))$ fades. Only a residual path *with* a norm stands all that you can set here: its gradient stays
-# between 0.1 and 100.
-#
+# With 16 blocks: times 2, the gradient of $x + f(x)$ overflows. The one of $f(x)$ dies times 1.5 and overflows times 3.
+# Times 0.5, the one of $f(\text{norm}(x))$ fades. With few blocks all of this is milder. Only a residual path *with* a
+# norm stands all that you can set here: its gradient stays between 0.05 and 100.
+
+# %% [markdown]
 # ## The block
 #
 # | | post-norm | pre-norm |
@@ -257,7 +261,7 @@ with once_done("FeedForward, then residual"):
 # More on the last line below.
 
 # %% [markdown]
-# ### Exercise 5.4 · The encoder block (about 12 min)
+# ### Exercise 5.4 · The encoder block (about 18 min)
 #
 # Attention on a residual path, then the feed-forward net on another, each with its own norm. The names are fixed:
 # `attention` and `feed_forward` (the modules passed in), `attention_norm` and `feed_forward_norm` (two `nn.LayerNorm`).
@@ -319,7 +323,7 @@ def copied_into_pytorch(block, pre_norm, heads=4):
     return layer
 
 # %%
-with once_done("FeedForward, then EncoderBlock"):
+with once_done("exercises 5.2 and 5.4"):
     x, mask = torch.randn(2, 7, 32), torch.zeros(2, 7, dtype=torch.bool)
     mask[0, 4:] = True  # the first sequence has four tokens, then padding
     for pre_norm in (False, True):
@@ -333,7 +337,7 @@ with once_done("FeedForward, then EncoderBlock"):
 #
 # A block returns what it takes, (B, T, D), so blocks can be stacked: BERT-base has 12, BERT-large 24.
 #
-# ### Exercise 5.5 · The encoder (about 5 min)
+# ### Exercise 5.5 · The encoder (about 6 min)
 #
 # Hand `x` from block to block, each with the mask, and at the end through `norm`, if there is one. Keep them as
 # `blocks` and `norm`, so that PyTorch finds their parameters. Shapes: (B, T, D), (B, T) → (B, T, D).
@@ -376,7 +380,7 @@ def build(pre_norm, blocks, last_norm=None):
 
 
 # %%
-with once_done("FeedForward, EncoderBlock, then Encoder"):
+with once_done("exercises 5.2, 5.4 and 5.5"):
     sizes = {}
     for name in ("pre-norm", "post-norm"):
         stages = [torch.randn(8, 16, 32)]
@@ -422,7 +426,7 @@ def train(pre_norm, warm_up=1, steps=100, rate=0.005):
     return losses, variety
 
 # %% tags=["varies", "nbval-ignore-output"]
-with once_done("FeedForward, EncoderBlock, then Encoder"):
+with once_done("exercises 5.2, 5.4 and 5.5"):
     runs = {
         "pre-norm": train(pre_norm=True),
         "post-norm": train(pre_norm=False),
@@ -442,7 +446,7 @@ with once_done("FeedForward, EncoderBlock, then Encoder"):
 # %% [markdown]
 # ## Where the parameters are
 #
-# ### Exercise 5.6 · Count them, if you like (about 5 min)
+# ### Exercise 5.6 · Count them, if you like (about 8 min)
 #
 # How many parameters does a post-norm encoder have, without a last norm? Count by hand: attention has four linear maps
 # with biases, (D, D) each. The number of heads changes nothing, since they share the width.
@@ -470,7 +474,7 @@ checks.encoder_parameters(encoder_parameters)
 # section 3):
 
 # %%
-with once_done("encoder_parameters"):
+with once_done("exercise 5.6"):
     embeddings = (30522 + 512 + 2) * 768 + 2 * 768
     pooler = 768 * 768 + 768
     encoder = encoder_parameters(12, 768, 3072)
@@ -514,7 +518,8 @@ with once_done("encoder_parameters"):
 # **3.** You forget the activation in the feed-forward net, and the model still trains. What have you lost, and why
 # didn't the loss tell you?
 # ### BEGIN SOLUTION
-# down(up(x)) is then a single linear map: 8 D² numbers do what D² could. No token can make anything new of what it
+# down(up(x)) is then a single linear map. With d_hidden = 4 D, as in BERT, two matrices of 4 D² numbers do what one of
+# D² could. No token can make anything new of what it
 # has gathered. The model still learns, because softmax and norms are not linear either, so the loss falls all the same,
 # only less far. Nothing fails; you would have to compare, or to test the part alone, as the check does.
 # ### END SOLUTION

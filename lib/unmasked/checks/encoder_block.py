@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from unmasked.attempt import Part
-from unmasked.criteria import close, holds, shaped, tensor
+from unmasked.criteria import close, holds, kind, shaped, tensor
 from unmasked.exercise import exercise
 
 # Every size differs from every other, so that a wrong axis can't hide. HIDDEN is not 4 D either.
@@ -35,9 +35,8 @@ def _fits(module, state):
     return holds(False, sentence, f"It has no parameter `{unfit[0]}`; the text fixes the names. It has: {names}.")
 
 
-def _reached(module, *args):
-    """The criterion that gradients reach every parameter of the module."""
-    gradients = module.gradients(*args)["parameters"]
+def _reached(gradients):
+    """The criterion that these gradients, of all parameters of a module, are there."""
     unmoved = [name for name, gradient in gradients.items() if gradient is None or not gradient.any()]
     names = ", ".join(unmoved) or "any parameter"
     return holds(
@@ -45,6 +44,22 @@ def _reached(module, *args):
         "gradients reach every parameter",
         f"No gradient reaches {names}: is a part left out, or a tensor detached on the way?",
     )
+
+
+def _flows(gradient, module, x, form):
+    """The criterion that `x` gets the gradient that it gets from the oracle `module`."""
+    expected = torch.autograd.grad(module(x := x.clone().requires_grad_()), x, _signal(x))[0]
+    right = isinstance(gradient, torch.Tensor) and close(gradient, expected, "", "", tolerance=1e-3).holds
+    return holds(
+        right,
+        f"{form}: the gradient reaches `x`, through the sub-layer and along the path",
+        f"{form}: the result is right and its gradient isn't: does `detach()`, `.data` or `no_grad` cut something off?",
+    )
+
+
+def _signal(output):
+    """The gradient that `Attempt.gradients` sends in."""
+    return torch.arange(1, output.numel() + 1.0).sin().view(output.shape)
 
 
 # --- 5.1 layer_norm --------------------------------------------------------------------------------------------------
@@ -92,6 +107,12 @@ def _norm_in_place(x, weight, bias, eps=1e-5):
         ),
         "The mean is not subtracted.": (
             lambda x, weight, bias, eps=1e-5: x / (x.var(-1, correction=0, keepdim=True) + eps).sqrt() * weight + bias
+        ),
+        "You divide by the root of the mean square, as an RMS norm does; subtract the token's mean first.": (
+            lambda x, weight, bias, eps=1e-5: x / (x.square().mean(-1, keepdim=True) + eps).sqrt() * weight + bias
+        ),
+        "You multiply by `weight + bias`; multiply by the weight, then add the bias.": (
+            lambda x, weight, bias, eps=1e-5: _normal(x, eps) * (weight + bias)
         ),
         "You divide by the variance; its square root is missing.": (
             lambda x, weight, bias, eps=1e-5: (
@@ -144,7 +165,8 @@ def layer_norm(attempt):
     yield holds(
         normal.mean(-1).abs().max() < 1e-3,
         "before weight and bias, the numbers of every token have mean 0",
-        "Before weight and bias, the numbers of a token must have mean 0: along which axis is yours taken?",
+        "Before weight and bias, the numbers of a token must have mean 0: subtract its own mean, along the last axis, "
+        "and add the bias at the very end.",
         received=normal.mean(-1),
     )
     yield holds(
@@ -190,8 +212,7 @@ def layer_norm(attempt):
     )
     inputs = [part.clone().requires_grad_() for part in (x[:1], weight, bias)]
     output = F.layer_norm(inputs[0], (D,), *inputs[1:])
-    signal = torch.arange(1, output.numel() + 1.0).sin().view(output.shape)  # as in `Attempt.gradients`
-    expected = torch.autograd.grad(output, inputs, signal)
+    expected = torch.autograd.grad(output, inputs, _signal(output))
     gradients = attempt.gradients(x[:1], weight, bias)["arguments"]
     yield holds(
         all(close(one, other, "", "", tolerance=1e-3).holds for one, other in zip(gradients, expected)),
@@ -235,6 +256,9 @@ class _WithoutInit(nn.Module):
         self.up = nn.Linear(d_model, d_hidden)
 
 
+DROPOUT_INSIDE = "There is a dropout inside the net; leave it out: the block drops what the net returns."
+
+
 @exercise(
     points=2,
     mistakes={
@@ -272,6 +296,13 @@ class _WithoutInit(nn.Module):
         "You add `x` to the result; the residual path is drawn around the net, not inside it.": (
             _feed_forward(lambda net, x: x + _right_feed_forward(net, x))
         ),
+        "There is a norm before `up`; norms are drawn around the net, not inside it.": (
+            _feed_forward(lambda net, x: _right_feed_forward(net, F.layer_norm(x, (D,))))
+        ),
+        "There is a norm after `down`; norms are drawn around the net, not inside it.": (
+            _feed_forward(lambda net, x: F.layer_norm(_right_feed_forward(net, x), (D,)))
+        ),
+        DROPOUT_INSIDE: _feed_forward(lambda net, x: F.dropout(_right_feed_forward(net, x), 0.1, net.training)),
         "You return the hidden layer; `down` has to bring it back to the model's width.": (
             _feed_forward(lambda net, x: F.gelu(net.up(x)))
         ),
@@ -292,11 +323,12 @@ def FeedForward(attempt):
     yield shaped(result, B=B, T=T, D=D)
     hidden = F.linear(x, state["up.weight"], state["up.bias"])
     expected = F.linear(hidden * (1 + torch.erf(hidden / 2**0.5)) / 2, state["down.weight"], state["down.bias"])
+    right = close(result, expected, "", "", tolerance=3e-3).holds
     yield close(
         result,
         expected,
         "the result is down(GELU(up(x)))",
-        "With known weights the result is not down(GELU(up(x))).",
+        "" if right else _why_not_fed(net, x, expected),
         earns=1,
         tolerance=3e-3,
     )
@@ -307,14 +339,21 @@ def FeedForward(attempt):
         "The result is close to down(GELU(up(x))) and not equal to it: which form of GELU is it?",
         tolerance=1e-5,
     )
-    strided = x.mT.contiguous().mT[0]
     yield close(
-        net(strided),
-        expected[0],
-        "it works without a batch axis, and on a transposed view",
-        "It fails for (T, D), or for a transposed view: linear layers need no reshaping.",
+        net(x.mT.contiguous().mT),
+        expected,
+        "it works on a transposed view",
+        "It fails for a transposed view: linear layers need no reshaping.",
     )
-    yield _reached(net, x)
+    yield _reached(net.gradients(x)["parameters"])
+
+
+def _why_not_fed(net, x, expected):
+    """What is wrong with a net whose result is not `expected`; without a dropout it might be."""
+    net.mode(training=False)
+    if close(net(x), expected, "", "", tolerance=3e-3).holds:
+        return DROPOUT_INSIDE
+    return "With known weights the result is not down(GELU(up(x)))."
 
 
 # --- 5.3 residual ----------------------------------------------------------------------------------------------------
@@ -371,6 +410,18 @@ def _sum_in_place(x, sublayer, norm, pre_norm):
             _path(post=lambda x, sublayer, norm: norm(x) + sublayer(x))
         ),
         "Post-norm: the norm is missing.": _path(post=lambda x, sublayer, norm: x + sublayer(x)),
+        "Pre-norm: no gradient comes back through the sub-layer: `detach()`, `.data` or `no_grad` cuts it off.": (
+            _path(pre=lambda x, sublayer, norm: x + sublayer(norm(x)).detach())
+        ),
+        "Pre-norm: no gradient comes back along the path: leave `x` attached, it is there to carry the gradient.": (
+            _path(pre=lambda x, sublayer, norm: x.detach() + sublayer(norm(x)))
+        ),
+        "Post-norm: no gradient comes back through the sub-layer: `detach()`, `.data` or `no_grad` cuts it off.": (
+            _path(post=lambda x, sublayer, norm: norm(x + sublayer(x).detach()))
+        ),
+        "Post-norm: no gradient comes back along the path: leave `x` attached, it is there to carry the gradient.": (
+            _path(post=lambda x, sublayer, norm: norm(x.detach() + sublayer(x)))
+        ),
         "You change `x` in place (`+=` does that): the caller's tensor is not the same afterwards.": _path_in_place,
         "You add `x` in place (`+=`) to what the sub-layer returned; a sub-layer may return `x` itself.": _sum_in_place,
     },
@@ -404,12 +455,12 @@ def residual(attempt):
         "post-norm: x plus what the sub-layer makes of x, normalized",
         "With `pre_norm=False` the result is not the normalized sum of x and what the sub-layer makes of it.",
     )
-    one = tensor(D, 1).mT
+    one = tensor(1, D, 1).mT
     yield close(
         attempt(one, sublayer, norm, True),
         expected(one, True),
         "it works for a single token",
-        "It fails for a single token, (1, D): this function needs no axis by number.",
+        "It fails for a single token, (1, 1, D): this function needs no axis by number.",
     )
     for pre_norm in (False, True):
         yield close(
@@ -418,6 +469,9 @@ def residual(attempt):
             f"with `pre_norm={pre_norm}`, norm and sub-layer that return x give 2x",
             f"With `pre_norm={pre_norm}`, norm and sub-layer that change nothing must give 2x.",
         )
+    for pre_norm, form in ((True, "pre-norm"), (False, "post-norm")):
+        gradient = attempt.gradients(x, sublayer, norm, pre_norm)["arguments"][0]
+        yield _flows(gradient, lambda x, pre_norm=pre_norm: expected(x, pre_norm), x, form)
 
 
 # --- 5.4 EncoderBlock ------------------------------------------------------------------------------------------------
@@ -480,6 +534,43 @@ class _SumDropped(_block()):
             return self.dropout(x + self.feed_forward(self.feed_forward_norm(x)))
         x = self.attention_norm(self.dropout(x + self.attention(x, key_padding_mask)))
         return self.feed_forward_norm(self.dropout(x + self.feed_forward(x)))
+
+
+def _as_post(forward):
+    """A block that is right as pre-norm; as post-norm it runs `forward(block, x, mask)`."""
+
+    class EncoderBlock(_block()):
+        def forward(self, x, key_padding_mask=None):
+            return super().forward(x, key_padding_mask) if self.pre_norm else forward(self, x, key_padding_mask)
+
+    return EncoderBlock
+
+
+def _post_dropped(attend=_attend, feed=_feed, after=lambda block, x: x, summed=lambda block, x: x):
+    """A block whose dropout is wrong as post-norm: of the sub-layers, of the sums, or after the norms."""
+
+    def forward(block, x, mask):
+        x = after(block, block.attention_norm(summed(block, x + attend(block, x, mask))))
+        return after(block, block.feed_forward_norm(summed(block, x + feed(block, x))))
+
+    return _as_post(forward)
+
+
+def _attend_undropped(block, x, mask):
+    return block.attention(x, mask)
+
+
+def _feed_undropped(block, x):
+    return block.feed_forward(x)
+
+
+def _turned(mask):
+    return None if mask is None else ~mask
+
+
+class _OwnRate(_block()):
+    def __init__(self, attention, feed_forward, d_model, pre_norm=True, dropout=0.0):
+        super().__init__(attention, feed_forward, d_model, pre_norm, 0.1)
 
 
 class _OwnSublayers(_block()):
@@ -561,6 +652,12 @@ def _padded():
     return mask
 
 
+MASK_TURNED = "The mask is the wrong way round: hand it on as it is, True where a token is padding."
+OWN_RATE = (
+    "The argument `dropout` has no effect: your dropout has a rate of its own. Hand the argument to `nn.Dropout`."
+)
+
+
 @exercise(
     points=3,
     uses=("residual",),
@@ -607,6 +704,16 @@ def _padded():
         ),
         "The mask is not handed on to attention: padding takes part in the result.": (
             _block(attend=lambda block, x, mask: _attend(block, x, None))
+        ),
+        MASK_TURNED: _block(attend=lambda block, x, mask: _attend(block, x, _turned(mask))),
+        "`~` turns the mask round, and without a mask there is nothing to turn: hand `key_padding_mask` on as it is.": (
+            _block(attend=lambda block, x, mask: _attend(block, x, ~mask))
+        ),
+        "As post-norm: the mask is not handed on to attention: padding takes part in the result.": (
+            _post_dropped(attend=lambda block, x, mask: _attend(block, x, None))
+        ),
+        "As post-norm: the mask is the wrong way round: hand it on as it is, True where a token is padding.": (
+            _post_dropped(attend=lambda block, x, mask: _attend(block, x, _turned(mask)))
         ),
         "As post-norm: you add `x` after the norm; the sum is what gets normalized.": (
             _block(post=lambda x, a, f, m, n: (h := x + m(a(x))) + n(f(h)))
@@ -658,6 +765,30 @@ def _padded():
         "Dropout does not have the rate `dropout`: with rate 0 it must drop nothing.": (
             _dropped(lambda block, y: F.dropout(y, block.dropout.p or 0.5, block.training))
         ),
+        OWN_RATE: _OwnRate,
+        "As post-norm: there is no dropout; in training it drops numbers of what each sub-layer returns.": (
+            _post_dropped(attend=_attend_undropped, feed=_feed_undropped)
+        ),
+        "As post-norm: there is no dropout after attention; it belongs on what each sub-layer returns.": (
+            _post_dropped(attend=_attend_undropped)
+        ),
+        "As post-norm: there is no dropout after the feed-forward net; it belongs on what each sub-layer returns.": (
+            _post_dropped(feed=_feed_undropped)
+        ),
+        "As post-norm: your dropout hits the sums; it belongs on what a sub-layer returns, before `x` is added.": (
+            _post_dropped(_attend_undropped, _feed_undropped, summed=lambda block, x: block.dropout(x))
+        ),
+        "As post-norm: your dropout comes after the norms; it belongs on what a sub-layer returns, before `x` is "
+        "added.": _post_dropped(_attend_undropped, _feed_undropped, after=lambda block, x: block.dropout(x)),
+        "No gradient comes back through attention: `detach()`, `.data` or `no_grad` keeps it from learning.": (
+            _block(attend=lambda block, x, mask: _attend(block, x, mask).detach())
+        ),
+        "No gradient comes back through the feed-forward net: `detach()`, `.data` or `no_grad` keeps it from "
+        "learning.": _block(feed=lambda block, x: _feed(block, x).detach()),
+        "No gradient comes back past attention's half: `no_grad` around the sum, or a `detach()`, cuts off all below "
+        "it.": _block(pre=lambda x, a, f, m, n: (h := (x + a(m(x))).detach()) + f(n(h))),
+        "As post-norm: no gradient comes back past attention's half: `no_grad` around the sum, or a `detach()`, cuts "
+        "off all below it.": _block(post=lambda x, a, f, m, n: n((h := m(x + a(x)).detach()) + f(h))),
     },
 )
 def EncoderBlock(attempt):
@@ -685,7 +816,7 @@ def EncoderBlock(attempt):
     yield holds(
         ((one - other) * visible).abs().max() < 1e-4,
         "with a mask, what stands at padding changes no other token",
-        "What stands at padding changes the result of other tokens: does attention get the mask?",
+        "What stands at padding changes the result of other tokens: does attention get the mask, as it is?",
     )
     yield close(
         one * visible,
@@ -693,19 +824,27 @@ def EncoderBlock(attempt):
         "and the visible tokens are right",
         "With a mask, the results of the visible tokens are wrong.",
     )
-    layer = _layer(pre_norm=False)
+    pre_layer, layer = layer, _layer(pre_norm=False)
     attention, feed_forward, norms = _parts_of(layer)
     post = attempt.build(attention, feed_forward, D, pre_norm=False)
     post.load(norms)
     post.mode(training=False)
-    result = post(x, mask)
+    result = post(x)
     yield shaped(result, B=B, T=T, D=D, what="the post-norm result")
-    right = torch.allclose(result * visible, layer(x, src_key_padding_mask=mask) * visible, rtol=1e-4, atol=1e-4)
+    right = torch.allclose(result, layer(x), rtol=1e-4, atol=1e-4)
+    yield close(
+        result,
+        layer(x),
+        "post-norm: it equals `nn.TransformerEncoderLayer(norm_first=False)`",
+        "" if right else "With `pre_norm=False`: " + _wrong_half(attempt, layer, x, pre_norm=False),
+    )
+    result = post(x, mask)
+    yield shaped(result, B=B, T=T, D=D, what="the post-norm result with a mask")
     yield close(
         result * visible,
         layer(x, src_key_padding_mask=mask) * visible,
-        "post-norm: it equals `nn.TransformerEncoderLayer(norm_first=False)`",
-        "" if right else "With `pre_norm=False`: " + _wrong_half(attempt, layer, x, pre_norm=False),
+        "and with a mask too",
+        "With `pre_norm=False` a mask gives wrong results: is it handed on to attention as it is?",
         earns=1,
     )
     # Dropout with rate 1 drops everything, so that where it stands shows without any chance in it.
@@ -718,11 +857,23 @@ def EncoderBlock(attempt):
         "in evaluation nothing is dropped",
         "Dropout drops numbers in evaluation too; it belongs to training.",
     )
+    result = dropping(x)
+    right = torch.allclose(result, x, rtol=1e-4, atol=1e-4)
     yield close(
-        dropping(x),
+        result,
         x,
         "in training, dropout with rate 1 leaves the residual path alone: x comes out",
-        "With dropout=1 in training, both sub-layers contribute nothing, so that x itself must come out.",
+        "" if right else _why_not_dropped(attempt, result, attention, feed_forward, x),
+    )
+    dropping = attempt.build(attention, feed_forward, D, pre_norm=False, dropout=1.0)
+    dropping.load(norms)
+    dropping.mode(training=True)
+    yield close(
+        dropping(x),
+        layer.norm2(layer.norm1(x)),
+        "as post-norm too: only the norms remain",
+        "With `pre_norm=False` and dropout=1 in training, both sub-layers contribute nothing, so that `x` must come "
+        "out, normalized twice: drop what each sub-layer returns, before `x` is added.",
     )
     sparing = attempt.build(attention, feed_forward, D, pre_norm=False, dropout=0.0)
     sparing.load(norms)
@@ -733,7 +884,19 @@ def EncoderBlock(attempt):
         "with rate 0 nothing is dropped",
         "With dropout=0 training and evaluation must give the same result.",
     )
-    yield _reached(sparing, x[:1])
+    for built, oracle, form in ((block, pre_layer, "pre-norm"), (sparing, layer, "post-norm")):
+        gradients = built.gradients(x[:1])
+        yield _reached(gradients["parameters"])
+        yield _flows(gradients["arguments"][0], oracle, x[:1], form)
+
+
+def _why_not_dropped(attempt, result, attention, feed_forward, x):
+    """What is wrong with a block that lets something through, with dropout=1: perhaps the rate has no effect."""
+    sparing = attempt.build(attention, feed_forward, D, pre_norm=True, dropout=0.0)
+    sparing.mode(training=True)
+    if torch.allclose(sparing(x), result, rtol=1e-4, atol=1e-4):
+        return OWN_RATE
+    return "With dropout=1 in training, both sub-layers contribute nothing, so that x itself must come out."
 
 
 # --- 5.5 Encoder -----------------------------------------------------------------------------------------------------
@@ -830,6 +993,7 @@ def _norm_required(encoder, x, mask):
         "The norm is applied after every block; it belongs after the last one only.": _encoder(_norm_after_each),
         "The mask is not handed on to the blocks.": _encoder(lambda encoder, x, mask: _stack(encoder, x, None)),
         "Only the first block gets the mask; all of them need it.": _encoder(_first_masked),
+        MASK_TURNED: _encoder(lambda encoder, x, mask: _stack(encoder, x, _turned(mask))),
         "Without a norm, `norm=None`, it fails: return the last block's result as it is.": _encoder(_norm_required),
         "Without a norm, `norm=None`, yours normalizes all the same.": _encoder(_stack, own_norm=True),
     },
@@ -846,11 +1010,12 @@ def Encoder(attempt):
         {f"blocks.0.{name}": value for name, value in oracle.layers[0].state_dict().items()}
         | {f"norm.{name}": value for name, value in oracle.norm.state_dict().items()}
     )
+    own = encoder.parameters() if missing else {}  # tells a plain list from blocks that are kept by other names
     yield holds(
         not missing,
         "it knows the parameters of its blocks and of its norm",
         f"It has no parameter `{''.join(missing[:1])}`: keep the blocks as `blocks`, in a list that PyTorch looks "
-        "into, and the norm as `norm`.",
+        f"into, and the norm as `norm`. It has {len(own)} parameters by other names.",
     )
     result = encoder(x)
     yield shaped(result, B=B, T=T, D=D)
@@ -868,7 +1033,7 @@ def Encoder(attempt):
         result * visible,
         oracle(x, src_key_padding_mask=mask) * visible,
         "every block gets the mask",
-        "With a mask, the results of the visible tokens are wrong: does every block get it?",
+        "With a mask, the results of the visible tokens are wrong: does every block get it, as it is?",
     )
     plain = attempt.build(blocks[:2])
     yield close(
@@ -877,7 +1042,7 @@ def Encoder(attempt):
         "without a norm, the last block's result is returned as it is",
         "With two blocks and no norm, the result is not that of the second block.",
     )
-    yield _reached(encoder, x)
+    yield _reached(encoder.gradients(x)["parameters"])
 
 
 # --- 5.6 encoder_parameters ------------------------------------------------------------------------------------------
@@ -898,6 +1063,12 @@ def _count(attention=None, feed=None, norms=None, extra=lambda d: 0):
     mistakes={
         "You count the parameters of one block; multiply by the number of blocks.": (
             lambda layers, d_model, d_hidden: _count()(1, d_model, d_hidden)
+        ),
+        "Only the weights of the six linear maps are counted: their biases and both norms are missing.": (
+            _count(lambda d: 4 * d * d, lambda d, f: 2 * d * f, lambda d: 0)
+        ),
+        "There are no biases in your count: each of the six maps has them, and so have both norms.": (
+            _count(lambda d: 4 * d * d, lambda d, f: 2 * d * f, lambda d: 2 * d)
         ),
         "The biases are not counted: a map from n to m numbers has n · m weights and m biases.": (
             _count(lambda d: 4 * d * d, lambda d, f: 2 * d * f)
@@ -928,7 +1099,7 @@ def encoder_parameters(attempt):
         where = f"{layers} block{'s' if layers > 1 else ''}, d_model = {d_model}, d_hidden = {d_hidden}"
         off = count - _counted(layers, d_model, d_hidden) if isinstance(count, int) else None
         if off is None:
-            otherwise = "The number of parameters is a whole number, an `int`: is a `return` missing, or do you divide?"
+            otherwise = f"The result is {kind(count)}; the number of parameters is a whole number, an `int`."
         else:
             otherwise = f"For {where} your count is {abs(off):,} too {'high' if off > 0 else 'low'}."
         yield holds(off == 0, f"the count is right for {where}", otherwise, received=count)

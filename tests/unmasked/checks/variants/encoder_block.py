@@ -74,6 +74,18 @@ class TokenByToken(nn.Module):
         return torch.stack(tokens).reshape(x.shape) + self.down.bias
 
 
+class PlaceByPlace(nn.Module):
+    """Knows of three axes and no others."""
+
+    def __init__(self, d_model, d_hidden):
+        super().__init__()
+        self.up, self.down = nn.Linear(d_model, d_hidden), nn.Linear(d_hidden, d_model)
+
+    def forward(self, x):
+        B, T, D = x.shape
+        return torch.stack([self.down(F.gelu(self.up(x[:, t]))) for t in range(T)], 1)
+
+
 def residual_in_one_line(x, sublayer, norm, pre_norm=True):
     return x + sublayer(norm(x)) if pre_norm else norm(x + sublayer(x))
 
@@ -197,6 +209,7 @@ VARIANTS = {
         "a Sequential of modules": WithModule,
         "GELU by erf": WithErf,
         "token by token": TokenByToken,
+        "place by place": PlaceByPlace,
     },
     "residual": {
         "one line": residual_in_one_line,
@@ -289,6 +302,88 @@ class PathBeforeTheNorm(FunctionalDropout):
         return self.feed_forward_norm(x + self.feed_forward(self.attention_norm(x)))
 
 
+def handwritten_post(forward):
+    """A block that is right as pre-norm, and runs `forward(block, x, mask)` as post-norm."""
+
+    class Handwritten(FunctionalDropout):
+        def __init__(self, attention, feed_forward, d_model, pre_norm=True, dropout=0.0):
+            super().__init__(attention, feed_forward, d_model, pre_norm, dropout)
+            self.dropout = nn.Dropout(dropout)
+
+        def forward(self, x, key_padding_mask=None):
+            return super().forward(x, key_padding_mask) if self.pre_norm else forward(self, x, key_padding_mask)
+
+    return Handwritten
+
+
+def post_without_dropout(block, x, mask):
+    x = block.attention_norm(x + block.attention(x, mask))
+    return block.feed_forward_norm(x + block.feed_forward(x))
+
+
+def post_with_sums_dropped(block, x, mask):
+    x = block.attention_norm(block.dropout(x + block.attention(x, mask)))
+    return block.feed_forward_norm(block.dropout(x + block.feed_forward(x)))
+
+
+def post_with_norms_dropped(block, x, mask):
+    x = block.dropout(block.attention_norm(x + block.attention(x, mask)))
+    return block.dropout(block.feed_forward_norm(x + block.feed_forward(x)))
+
+
+def post_with_one_dropout(block, x, mask):
+    x = block.attention_norm(x + block.attention(x, mask))
+    return block.feed_forward_norm(x + block.dropout(block.feed_forward(x)))
+
+
+def post_without_mask(block, x, mask):
+    x = block.attention_norm(x + block.dropout(block.attention(x)))
+    return block.feed_forward_norm(x + block.dropout(block.feed_forward(x)))
+
+
+class AttentionWithoutGradient(nn.Module):
+    def __init__(self, attention, feed_forward, d_model, pre_norm=True, dropout=0.0):
+        super().__init__()
+        self.attention, self.feed_forward = attention, feed_forward
+        self.attention_norm, self.feed_forward_norm = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
+        self.dropout, self.pre_norm = nn.Dropout(dropout), pre_norm
+
+    def forward(self, x, key_padding_mask=None):
+        if not self.pre_norm:
+            x = self.attention_norm(x + self.dropout(self.attention(x, key_padding_mask)))
+            return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+        with torch.no_grad():
+            x = x + self.dropout(self.attention(self.attention_norm(x), key_padding_mask))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+
+
+class MaskTurned(FunctionalDropout):
+    def forward(self, x, key_padding_mask=None):
+        return super().forward(x, None if key_padding_mask is None else ~key_padding_mask)
+
+
+class HalfDropped(WithResidual):
+    def __init__(self, attention, feed_forward, d_model, pre_norm=True, dropout=0.0):
+        super().__init__(attention, feed_forward, d_model, pre_norm)
+        self.dropout = nn.Dropout()
+
+
+class NetWithDropout(WithModule):
+    def __init__(self, d_model, d_hidden, dropout=0.3):
+        super().__init__(d_model, d_hidden, dropout)
+
+
+def residual_under_no_grad(x, sublayer, norm, pre_norm):
+    with torch.no_grad():
+        added = sublayer(norm(x) if pre_norm else x)
+    return x + added if pre_norm else norm(x + added)
+
+
+class MaskTurnedInEncoder(ConditionalNorm):
+    def forward(self, x, key_padding_mask=None):
+        return super().forward(x, None if key_padding_mask is None else ~key_padding_mask)
+
+
 class ReturnsInTheLoop(ConditionalNorm):
     def forward(self, x, key_padding_mask=None):
         for block in self.blocks:
@@ -306,19 +401,38 @@ REWRITTEN_MISTAKES = {
         "No gradient flows through your mean": norm_of_numbers,
         "sum of the squared distances": norm_of_sums,
         "`weight` and `bias` are not used": norm_alone,
+        "as an RMS norm does": lambda x, weight, bias, eps=1e-5: (
+            weight * x * ((x**2).mean(-1, True) + eps) ** -0.5 + bias
+        ),
     },
     "FeedForward": {
         "sizes are swapped": DownThenUp,
         "makes a module": ModuleOfResult,
+        "a dropout inside the net": NetWithDropout,
     },
-    "residual": {"in place (`+=`) to what the sub-layer returned": residual_on_the_result},
+    "residual": {
+        "in place (`+=`) to what the sub-layer returned": residual_on_the_result,
+        "Pre-norm: no gradient comes back through the sub-layer": residual_under_no_grad,
+        "Pre-norm: no gradient comes back along the path": lambda x, sublayer, norm, pre_norm: (
+            residual_in_one_line(x, sublayer, norm, pre_norm) - (x - x.detach())
+        ),
+    },
     "EncoderBlock": {
         "Hand over a function": ResultAsSublayer,
         "norm after the feed-forward net's path is missing": LastNormForgotten,
         "as it was before the norm": PathBeforeTheNorm,
+        "As post-norm: there is no dropout;": handwritten_post(post_without_dropout),
+        "As post-norm: there is no dropout after attention": handwritten_post(post_with_one_dropout),
+        "As post-norm: your dropout hits the sums": handwritten_post(post_with_sums_dropped),
+        "As post-norm: your dropout comes after the norms": handwritten_post(post_with_norms_dropped),
+        "As post-norm: the mask is not handed on": handwritten_post(post_without_mask),
+        "past attention's half": AttentionWithoutGradient,
+        "wrong way round": MaskTurned,
+        "a rate of its own": HalfDropped,
     },
     "Encoder": {
         "`return` inside the loop": ReturnsInTheLoop,
+        "wrong way round": MaskTurnedInEncoder,
         "itself or a copy": CopiesTheFirst,
     },
     "encoder_parameters": {
