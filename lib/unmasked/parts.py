@@ -60,6 +60,25 @@ class Dropping(Block):
         return self.after(super().forward(x, key_padding_mask))
 
 
+class Guesser(nn.Module):
+    """Scores that depend on the other tokens of a row as well; in training mode at first.  (B, T) -> (B, T, V)
+
+    Errors: ValueError for more than `most` rows at once.
+    """
+
+    def __init__(self, vocab_size, most=1000, dropout=0.0):
+        super().__init__()
+        self.most = most
+        self.table = nn.Embedding(vocab_size, vocab_size)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, tokens):
+        if len(tokens) > self.most:
+            raise ValueError(f"the model gets {len(tokens)} rows at once, and `batch` is {self.most}")
+        scores = self.table(tokens)
+        return self.drop(scores + scores.mean(1, keepdim=True))
+
+
 class Layered(nn.Module):
     """What a model in the course consists of: embeddings, an encoder with blocks and a last norm, an output."""
 

@@ -115,6 +115,23 @@ POOL_WITHOUT_MASK = "`pool` is called without the mask, so that padding becomes 
         "The mask is the wrong way round: hand it on as it is, True where a token is padding.": _text_classifier(
             lambda net, tokens, mask: _scores(net, tokens, None if mask is None else ~mask)
         ),
+        "`pool` gets the mask the wrong way round: hand it on as it is, True where a token is padding.": (
+            _text_classifier(
+                lambda net, tokens, mask: net.output(
+                    net.pool(_encoded(net, tokens, mask), None if mask is None else ~mask)
+                )
+            )
+        ),
+        "The encoder gets the mask the wrong way round: hand it on as it is, True where a token is padding.": (
+            _text_classifier(
+                lambda net, tokens, mask: net.output(
+                    net.pool(_encoded(net, tokens, None if mask is None else ~mask), mask)
+                )
+            )
+        ),
+        "You make a mask of your own from the tokens; hand on `key_padding_mask`, which may be another.": (
+            _text_classifier(lambda net, tokens, mask: _scores(net, tokens, tokens == 0))
+        ),
         "You return probabilities: leave the softmax out, since the loss takes scores (logits).": _text_classifier(
             lambda net, tokens, mask: _scores(net, tokens, mask).softmax(-1)
         ),
@@ -161,7 +178,7 @@ def TextClassifier(attempt):
         other,
         scores,
         "what padding holds does not matter",
-        "What padding holds changes the scores: the encoder and `pool` both need the mask.",
+        "What padding holds changes the scores: hand `key_padding_mask` on as it is, to the encoder and to `pool`.",
     )
     yield close(
         scores,
@@ -220,6 +237,22 @@ class _OneInput(_frozen()):
         return self.module(x)
 
 
+class _Turned(_frozen(stay=False)):
+    def train(self, mode=True):
+        return super().train(not mode)
+
+
+class _CallsEval(_frozen(stay=False)):
+    def train(self, mode=True):
+        return self.eval()
+
+
+class _CallsEvalFromTheStart(_CallsEval):
+    def __init__(self, module):
+        super().__init__(module)
+        self.eval()
+
+
 def _without_gradient(module, *inputs):
     with torch.no_grad():
         return module(*inputs)
@@ -237,7 +270,11 @@ DROPOUT_RETURNS = (
     "`train()` of the whole model switches dropout on in the frozen part too: define `train` so that it stays off."
 )
 OF_ITSELF_ONLY = "`training = False` is set for the module alone, and dropout in its parts stays on; call `eval()`."
-NO_RETURN = "`train` must end with `return self`, as PyTorch's does; without it, `eval()` of a module gives None."
+NO_RETURN = (
+    "`train` must end with `return self`, as PyTorch's does; without it, `eval()` of a module gives None, or another "
+    "module."
+)
+TURNED = "After `eval()` the frozen part is in training mode: `train` must do the same whatever `mode` is."
 DROPOUT_ON = "Dropout is on from the beginning: a new module is in training mode, so call `eval()`."
 
 
@@ -252,6 +289,13 @@ DROPOUT_ON = "Dropout is on from the beginning: a new module is in training mode
         OF_ITSELF_ONLY: _frozen(begin=_evaluation_of_itself),
         DROPOUT_RETURNS: _frozen(stay=False),
         NO_RETURN: _frozen(returned=lambda frozen: None),
+        TURNED: _Turned,
+        "PyTorch's `eval()` calls `train(False)`, so `train` must not call `eval()`: return `super().train(False)`.": (
+            _CallsEval
+        ),
+        "`eval()` calls `train(False)`, and your `train` calls `eval()`, without end: return `super().train(False)`.": (
+            _CallsEvalFromTheStart
+        ),
         "`forward` takes one input only; an encoder gets a mask as well: `*inputs`.": _OneInput,
         "Only the first input reaches the module: hand the mask on too.": _frozen(
             forward=lambda module, *inputs: module(inputs[0])
@@ -304,6 +348,8 @@ def Frozen(attempt):
     itself = frozen.mode(training=True)
     yield close(frozen(x, mask), expected, "it stays so while the rest of a model is trained", DROPOUT_RETURNS)
     yield holds(itself, "`train` returns the module itself", NO_RETURN)
+    frozen.mode(training=False)
+    yield close(frozen(x, mask), expected, "and while it is measured", TURNED)
     state = {"weight": tensor(D) + 2, "bias": tensor(D), "running_mean": tensor(D), "running_var": tensor(D) ** 2 + 1}
     norm = attempt.build(Part("BatchNorm1d", (D,), state | {"num_batches_tracked": torch.tensor(3)}))
     norm.mode(training=True)
@@ -392,6 +438,13 @@ RATES = {
     "The last block gets the same rate as the output; it is one layer further down: `rate * decay`.": (
         lambda depth, prefix, layers, rate, decay: rate * decay ** max(0, depth - 1)
     ),
+    "All blocks have the same rate, as if they were one layer; each block is a layer of its own.": (
+        lambda depth, prefix, layers, rate, decay: rate * decay ** (2 if prefix == "embeddings." else min(depth, 1))
+    ),
+    "The encoder's last norm is a layer of its own in yours, so that all below it are one too deep; it belongs to the "
+    "last block.": lambda depth, prefix, layers, rate, decay: (
+        rate * decay ** (depth if prefix in ("output.", "encoder.norm.") else depth + 1)
+    ),
     "The embeddings get the rate of the first block; they are one layer further down.": (
         lambda depth, prefix, layers, rate, decay: rate * decay ** min(depth, layers)
     ),
@@ -442,7 +495,8 @@ def layer_rates(attempt):
         if layers == 3 or not once.holds:
             yield once
         wanted = {name: RATE * DECAY ** _depths(layers)[_prefix(name, layers)] for name in state}
-        wrong = next((name for name in wanted if not _equal(rates[name][0], wanted[name])), None)
+        downwards = sorted(wanted, key=wanted.get, reverse=True)
+        wrong = next((name for name in downwards if not _equal(rates[name][0], wanted[name])), None)
         yield holds(
             wrong is None,
             f"with {layers} block{'s' if layers > 1 else ''} each layer has its rate",
@@ -564,6 +618,11 @@ def _looks_back_from_the_first(word_ids, labels):
     return [IGNORE if word is None or word_ids[i - 1] == word else labels[word] for i, word in enumerate(word_ids)]
 
 
+def _none_at_both_ends(word_ids, labels):
+    inside = [labels[word] if word != before else IGNORE for before, word in itertools.pairwise(word_ids[:-1])]
+    return [IGNORE, *inside, IGNORE]
+
+
 def _in_order(word_ids, labels):
     following = iter(labels)
     return [IGNORE if label == IGNORE else next(following) for label in _labelled(word_ids, labels)]
@@ -587,6 +646,9 @@ FLOATS = "Your labels are floating-point numbers; they count tags, so return who
         ),
         "Word number 0 gets no label: 0 counts as False. Ask for `word is None`.": _word_0_is_nothing,
         "A special token has no word: its number is None, which can't be looked up in the labels.": _none_is_looked_up,
+        "None may stand anywhere, not only at both ends: padding follows in [None, 0, 1, 1, None, None].": (
+            _none_at_both_ends
+        ),
         "Two words side by side with the same label are taken for one: compare the numbers of the words.": _merged,
         "You leave out what gets no label; return a label, or -100, for every piece.": (
             lambda word_ids, labels: [label for label in _labelled(word_ids, labels) if label != IGNORE]
@@ -818,6 +880,11 @@ def _from_a_number(lowest):
     return best_span
 
 
+def _end_at_the_limit(start, end, longest):
+    first, last = _independent(start, end, longest)
+    return first, last if first <= last < first + longest else min(first + longest, len(end)) - 1
+
+
 def _of_the_best_three(start, end, longest):
     starts, ends = (scores.topk(3).indices.tolist() for scores in (start, end))
     allowed = [(first, last) for first in starts for last in ends if first <= last < first + longest]
@@ -847,6 +914,9 @@ SPAN_MISTAKES = {
     "You move the best end to where it is allowed; there it has another score. Compare the sums of allowed pairs.": (
         _end_moved
     ),
+    "You put the end as far away as is allowed where the best one is not allowed. Compare the sums of allowed pairs.": (
+        _end_at_the_limit
+    ),
     "You swap start and end where they are the wrong way round; then the sum is that of another pair.": (_swapped_back),
     "Answers of any length are allowed; `longest` is not used.": _best(
         allowed=lambda first, last, longest: first <= last
@@ -874,6 +944,12 @@ SPAN_MISTAKES = {
     ),
     "You keep the pairs whose end comes before the start; ask for first <= last (`triu` keeps column >= row).": _best(
         allowed=lambda first, last, longest: last <= first < last + longest
+    ),
+    "You add probabilities, of which a large one outweighs a pair of good scores; leave the softmax out, add scores.": (
+        lambda start, end, longest: _best()(start.softmax(0), end.softmax(0), longest)
+    ),
+    "The last token is never the end: does your `range`, which leaves out its upper end, stop one too early?": (
+        lambda start, end, longest: _best()(start, end[:-1], longest)
     ),
     "You look for the smallest sum; the largest is asked for.": _best(score=lambda start, end: -start - end),
     "Your `last` is one past the answer's last token; return the last token itself.": lambda start, end, longest: (
@@ -910,7 +986,7 @@ VERY_LOW = "all may be very low"
 
 SPANS = (
     ({2: 5, 4: 2}, {3: 5}, "of clear scores the best are taken"),
-    ({5: 6, 1: 4}, {2: 6, 6: 1}, "the end does not come before the start"),
+    ({4: 6, 0: 4}, {1: 6, 5: 1}, "the end does not come before the start"),
     ({3: 6, 1: 4}, {2: 6, 5: 1}, "not even by one token"),
     ({1: 5, 4: 4}, {5: 5, 2: 1}, "the answer is not too long"),
     ({0: 6, 3: 5}, {4: 5, 1: 1}, "the sum decides, not the start alone"),
@@ -918,6 +994,7 @@ SPANS = (
     ({2: 5}, {4: 5, 3: 2}, "the answer may be as long as `longest`"),
     ({1: 5, 3: 3}, {4: 5, 3: 3}, "and no longer"),
     ({3: 5, 2: 4}, {3: 5, 4: 4}, "it may be a single token"),
+    ({5: 5, 1: 3}, {6: 5, 2: 3}, "it may end with the text"),
     ({2: -3}, {3: -2}, "all scores may be negative"),
     ({2: -3000}, {3: -2000}, VERY_LOW),
 )

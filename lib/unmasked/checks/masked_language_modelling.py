@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from unmasked import parts
 from unmasked.attempt import Generator, Part
 from unmasked.criteria import close, holds, integers, shaped, tensor
 from unmasked.exercise import exercise
@@ -27,7 +28,7 @@ def _same(a, b):
     return all(isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor) and torch.equal(x, y) for x, y in pairs)
 
 
-SAME_RESULT = "Generators of different seeds give the same result: hand `generator=generator` to every draw."
+SAME_RESULT = "Your draws don't depend on `generator`: hand `generator=generator` to every draw."
 OTHER_RESULT = "Generators of the same seed give different results: something is drawn from elsewhere than `generator`."
 
 
@@ -98,6 +99,7 @@ OF_THE_ROW = (
 )
 SAME_COLUMNS = "You choose the same places in every row: draw for each token of the batch, not once for all rows."
 WHOLE_ROWS = "You choose whole rows: draw for each token, not once for each row."
+EVERY_TOKEN = "Every ordinary token is chosen: `rate` is not used."
 FIXED_RATE = "`rate` is not used: another rate chooses as many tokens as before."
 
 
@@ -111,11 +113,16 @@ def _which_special(tokens, chosen):
     return PADDING if found == {"[PAD]"} else ALL_SPECIAL
 
 
-def _why_rows_are_alike(counts):
-    """The sentence for rows of which few differ, from the number chosen in each."""
+def _why_rows_are_alike(chosen):
+    """The sentence for rows in which all is chosen, or nothing, or the same in each; "" if they are not alike so."""
+    counts = chosen.sum(-1)
     if not counts.any():
         return "No token is chosen at all."
-    return WHOLE_ROWS if ((counts == 0) | (counts == LONG)).all() else SAME_COLUMNS
+    if (counts == LONG).all():
+        return EVERY_TOKEN
+    if ((counts == 0) | (counts == LONG)).all():
+        return WHOLE_ROWS
+    return SAME_COLUMNS if len(chosen.unique(dim=0)) == 1 else ""
 
 
 @exercise(
@@ -157,6 +164,7 @@ def _why_rows_are_alike(counts):
         "`tokens in special_ids` asks about all tokens at once; `torch.isin` asks about each.": (
             lambda tokens, special_ids, rate, generator: tokens in special_ids
         ),
+        EVERY_TOKEN: lambda tokens, special_ids, rate, generator: _ordinary(tokens, special_ids),
         FIXED_RATE: lambda tokens, special_ids, rate, generator: (
             _drawn(tokens, 0.15, generator) & _ordinary(tokens, special_ids)
         ),
@@ -173,12 +181,8 @@ def choose_positions(attempt):
         "special tokens and padding are never chosen",
         _which_special(tokens, chosen),
     )
-    counts = chosen[:ROWS].sum(-1)
-    yield holds(
-        len(chosen[:ROWS].unique(dim=0)) > 0.9 * ROWS,
-        "every row has its own choice",
-        _why_rows_are_alike(counts),
-    )
+    alike = _why_rows_are_alike(chosen[:ROWS])
+    yield holds(not alike, "of every row a part is chosen, and not the same in all", alike)
     long, short = chosen[:ROWS][ordinary[:ROWS]], chosen[ROWS:][ordinary[ROWS:]]
     share = long.float().mean().item()
     inverted = LEFT_OUT if _near(share, 0.85, len(long)) else ""
@@ -186,6 +190,11 @@ def choose_positions(attempt):
         _near(share, 0.15, len(long)),
         "with a rate of 0.15, 15 % of the ordinary tokens are chosen",
         inverted or f"With a rate of 0.15, {share:.1%} of the ordinary tokens are chosen instead of 15 %.",
+    )
+    yield holds(
+        len(chosen[:ROWS].unique(dim=0)) > 0.9 * ROWS,
+        "every row has its own choice",
+        "Many rows have the same choice: draw for each token of the batch.",
     )
     yield holds(
         _near(short.float().mean().item(), 0.15, len(short)),
@@ -199,8 +208,8 @@ def choose_positions(attempt):
         "every place in a row is chosen equally often",
         "Some places in a row are chosen more often than others: every ordinary token must have the same chance.",
     )
-    yield _repeats(chosen, attempt(tokens, SPECIAL, 0.15, Generator(1)))
     yield _differs(chosen, attempt(tokens, SPECIAL, 0.15, Generator(2)))
+    yield _repeats(chosen, attempt(tokens, SPECIAL, 0.15, Generator(1)))
     more = attempt(tokens, SPECIAL, 0.3, Generator(1))
     yield shaped(more, B=2 * ROWS, T=LONG + 2, dtype=torch.bool, what="the result with another rate")
     yield holds(
@@ -229,7 +238,7 @@ def _corrupt(low=5, high=0, decide=None, which=None, draw_shape=None, random_sha
 
     def inputs(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
         draw, draw2 = torch.rand((2, *(draw_shape(tokens) if draw_shape else tokens.shape)), generator=generator)
-        size = random_shape or tokens.shape
+        size = random_shape(tokens) if random_shape else tokens.shape
         ordinary = torch.randint(low, vocab_size + high, size, generator=generator)
         masked, replaced = decide(draw, draw2)
         here = which(chosen) if which else chosen
@@ -314,6 +323,9 @@ PARTLY_DRAWN = (
     "`torch.randint` too."
 )
 ROW_DRAWS = "All chosen tokens of a row share one fate: draw for each token, not for each row."
+COLUMN_DRAWS = "All chosen tokens of a column share one fate: draw in the shape of `tokens`, (B, T)."
+ROW_RANDOM = "All random tokens of a row are the same one: draw them in the shape of `tokens`, (B, T)."
+COLUMN_RANDOM = "All random tokens of a column are the same one: draw them in the shape of `tokens`, (B, T)."
 
 
 def _what_is_wrong_with(labels, tokens, chosen):
@@ -377,6 +389,15 @@ def _partly_same(one, two, token):
     return any((a == b).float().mean() > 0.9 for a, b in pairs)
 
 
+def _alike_along(values, where, rows, columns):
+    """The sentence for values (B, T) of which those at `where` are the same in a row, or in a column; "" if not."""
+    for sentence, lines, here in ((rows, values, where), (columns, values.T, where.T)):
+        counted = [line[places] for line, places in zip(lines, here) if places.sum() > 3]  # few may agree by chance
+        if sum(len(line.unique()) == 1 for line in counted) > 0.1 * len(counted):
+            return sentence
+    return ""
+
+
 def _what_was_drawn(drawn, ordinary):
     """The sentence for random tokens that are not all of the ordinary ones."""
     if len(drawn) < 2:
@@ -407,8 +428,11 @@ def _what_was_drawn(drawn, ordinary):
         NO_RANDOM: _with_labels(_corrupt(decide=lambda draw, _: (draw < 0.8, draw > 2))),
         SPECIAL_DRAWN: _with_labels(_corrupt(low=0)),
         LAST_MISSING: _with_labels(_corrupt(high=-1)),
-        ONE_RANDOM: _with_labels(_corrupt(random_shape=(1,))),
+        ONE_RANDOM: _with_labels(_corrupt(random_shape=lambda tokens: (1,))),
         ROW_DRAWS: _with_labels(_corrupt(draw_shape=lambda tokens: (len(tokens), 1))),
+        COLUMN_DRAWS: _with_labels(_corrupt(draw_shape=lambda tokens: tokens.shape[1:])),
+        ROW_RANDOM: _with_labels(_corrupt(random_shape=lambda tokens: (len(tokens), 1))),
+        COLUMN_RANDOM: _with_labels(_corrupt(random_shape=lambda tokens: tokens.shape[1:])),
         SAME_RESULT: _global,
         OTHER_RESULT: _nobodys,
         PARTLY_DRAWN: _global_ids,
@@ -451,13 +475,12 @@ def mask_tokens(attempt):
     masked, kept = inputs[chosen] == MASK_ID, inputs[chosen] == tokens[chosen]
     random = inputs[chosen][~masked & ~kept]
     shares = [int(kind.sum()) / count for kind in (masked, kept)]
-    fates = masked.int() - kept.int()
-    alike = [len(row.unique()) == 1 for row in fates.split(chosen.sum(-1).tolist()) if len(row) > 1]
-    yield holds(
-        sum(alike) < 0.1 * len(alike) or (fates == fates[0]).all(), "each token has a draw of its own", ROW_DRAWS
-    )
+    fates = (inputs == MASK_ID).int() - (inputs == tokens).int()
+    one_fate = len(fates[chosen].unique()) == 1
+    alike = "" if one_fate else _alike_along(fates, chosen, ROW_DRAWS, COLUMN_DRAWS)
+    yield holds(not alike, "each token has a draw of its own", alike)
     became = _what_became(*shares, random)
-    if (fates == fates[0]).all():
+    if one_fate:
         few = [attempt(tokens[:1], chosen[:1], MASK_ID, FIRST, V, Generator(seed)) for seed in range(2, 40)]
         became = ONE_DRAW if len({bool((inputs == MASK_ID).any()) for inputs, _ in few}) == 2 else became
     yield holds(
@@ -475,9 +498,11 @@ def mask_tokens(attempt):
         earns=1,
     )
     drawn, ordinary = set(random.tolist()), set(range(len(FIRST), V))
+    alike = "" if len(drawn) == 1 else _alike_along(inputs, chosen & (fates == 0), ROW_RANDOM, COLUMN_RANDOM)
+    yield holds(not alike, "each random token is drawn for its own place", alike)
     yield holds(drawn == ordinary, "every ordinary token can come in", _what_was_drawn(drawn, ordinary))
-    yield _repeats(result, attempt(tokens, chosen, MASK_ID, FIRST, V, Generator(1)))
     yield _differs(result, attempt(tokens, chosen, MASK_ID, FIRST, V, Generator(2)))
+    yield _repeats(result, attempt(tokens, chosen, MASK_ID, FIRST, V, Generator(1)))
     same_token, every = torch.full_like(tokens, V - 1), torch.ones_like(chosen)
     one, two = (attempt(same_token, every, MASK_ID, FIRST, V, Generator(seed))[0] for seed in (1, 2))
     yield holds(not _partly_same(one, two, V - 1), "and everything in it is drawn from the generator", PARTLY_DRAWN)
@@ -712,6 +737,16 @@ def _picked(measure):
     return masked_lm_loss
 
 
+def _last_two_turned(logits, labels):
+    total = F.cross_entropy(logits.mT, labels, ignore_index=IGNORE, reduction="sum")
+    return total / _guarded(labels)
+
+
+def _first_two_flattened(logits, labels):
+    total = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum")
+    return total / _guarded(labels)
+
+
 def _two_axes_only(logits, labels):
     total = F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORE, reduction="sum")
     return total / _guarded(labels)
@@ -750,6 +785,12 @@ PLAIN_ZERO = "With no chosen position you return a plain number; return a tensor
         ),
         "The loss is in bits; take the natural logarithm, which gives nats.": _picked(lambda logp: -logp / 0.6931472),
         "It works for (B, T, V) only; the scores may also come as (N, V), with labels (N,).": _two_axes_only,
+        "`logits.mT` fits scores (B, T, V) only; they may also come as (N, V): flatten all axes but the last.": (
+            _last_two_turned
+        ),
+        "`flatten(0, 1)` fits scores (B, T, V) only; they may also come as (N, V): `flatten(0, -2)` leaves V alone.": (
+            _first_two_flattened
+        ),
         "Large scores give infinity: a softmax that rounds to 0 has no logarithm; use `log_softmax`.": _underflowing,
         PLAIN_ZERO: lambda logits, labels: _right_loss(logits, labels) if (labels != IGNORE).any() else 0.0,
         "With no chosen position at all you divide 0 by 0, which is NaN; the loss must be 0.": lambda logits, labels: (
@@ -826,6 +867,19 @@ def _joined(join, training=False):
     return held_out_loss
 
 
+def _all_at_once(model, inputs, labels, batch=256):
+    return _weighted(_batches(model.eval(), inputs, labels, len(inputs)))
+
+
+def _in_so_many_parts(model, inputs, labels, batch=256):
+    pairs = zip(inputs.chunk(batch), labels.chunk(batch))
+    return _weighted([each for x, y in pairs for each in _batches(model.eval(), x, y, len(x))])
+
+
+def _context_hidden(model, inputs, labels, batch=256):
+    return _weighted(_batches(model.eval(), inputs.masked_fill(labels == IGNORE, 0), labels, batch))
+
+
 def _without_the_last(model, inputs, labels, batch=256):
     full = len(inputs) // batch * batch
     return _weighted(_batches(model.eval(), inputs[:full], labels[:full], batch))
@@ -853,6 +907,7 @@ WRONGLY_JOINED = {
     "You return the perplexity; the loss is asked for.": lambda batches: torch.tensor(_weighted(batches)).exp().item(),
 }
 ONLY_MASKED = "Only positions that hold [MASK] count; every position counts whose label is not -100."
+CONTEXT_HIDDEN = "The model does not see the tokens that are not asked for: hand it `inputs` as they are."
 DROPOUT = "Dropout is on, and the loss changes from call to call: switch the model to evaluation first, `model.eval()`."
 
 
@@ -862,10 +917,12 @@ def _only_masked(labels, inputs):
 
 
 def _how_joined(value, scores, inputs, labels, batch):
-    """The sentence for a number that is not the mean over all chosen positions."""
-    batches = _batches(scores.__getitem__, inputs, labels, batch)
+    """The sentence for a number that is not the mean over all chosen positions; `scores(inputs)` are the right ones."""
+    batches = _batches(scores, inputs, labels, batch)
     known = {sentence: join(batches) for sentence, join in WRONGLY_JOINED.items()}
-    known[ONLY_MASKED] = _weighted(_batches(scores.__getitem__, inputs, _only_masked(labels, inputs), batch))
+    known[ONLY_MASKED] = _weighted(_batches(scores, inputs, _only_masked(labels, inputs), batch))
+    hidden = _batches(scores, inputs.masked_fill(labels == IGNORE, 0), labels, batch)
+    known[CONTEXT_HIDDEN] = _weighted(hidden)
     for sentence, wrong in known.items():
         if abs(wrong - value) < 1e-4:
             return sentence
@@ -890,19 +947,25 @@ def _how_joined(value, scores, inputs, labels, batch):
             lambda model, inputs, labels, batch=256: model.eval()(inputs + 100)
         ),
         "The last batch is left out when it is not full.": _without_the_last,
+        "The model gets more rows at once than `batch`: cut them with `inputs.split(batch)`.": _all_at_once,
+        "`chunk(batch)` makes `batch` parts; `split(batch)` makes parts of `batch` rows.": _in_so_many_parts,
+        CONTEXT_HIDDEN: _context_hidden,
     },
 )
 def held_out_loss(attempt):
     """The oracle is `F.cross_entropy` over all positions at once."""
     vocabulary, rows, length = 6, 7, 5
-    scores = tensor(vocabulary, vocabulary, scale=2)
-    table = Part("Embedding", (vocabulary, vocabulary))
-    plain = Part("Sequential", (table,), {"0.weight": scores})
-    with_dropout = Part("Sequential", (table, Part("Dropout", (0.5,))), {"0.weight": scores})
+    table = tensor(vocabulary, vocabulary, scale=2)
+
+    def model(most, dropout=0.5):
+        return Part("Guesser", (vocabulary, most, dropout), {"table.weight": table})
+
+    right = parts.Guesser(vocabulary)
+    right.load_state_dict({"table.weight": table})
     inputs, labels = integers(0, vocabulary, (rows, length)), integers(0, vocabulary, (rows, length))
     for row, count in enumerate((1, 5, 2, 0, 4, 1, 3)):  # no two batches of 3 rows have as many chosen positions
         labels[row, count:] = IGNORE
-    expected = F.cross_entropy(scores[inputs].flatten(0, 1), labels.flatten(), ignore_index=IGNORE).item()
+    expected = F.cross_entropy(right(inputs).flatten(0, 1), labels.flatten(), ignore_index=IGNORE).item()
 
     def measured(model, batch, sentence, otherwise="", earns=0):
         value = attempt(model, inputs, labels, batch)
@@ -910,18 +973,18 @@ def held_out_loss(attempt):
         good = value is not None and abs(value - expected) < 1e-4
         wrong = "Return one number: the mean loss of all chosen positions."
         if value is not None:
-            wrong = otherwise or _how_joined(value, scores, inputs, labels, batch)
+            wrong = otherwise or _how_joined(value, right, inputs, labels, batch)
         return holds(good, sentence, wrong, expected=expected, received=value, earns=earns)
 
-    yield measured(plain, rows, "in one batch it is the mean loss of all chosen positions", earns=1)
-    yield measured(with_dropout, rows, "with dropout off", DROPOUT)
-    yield measured(with_dropout, 3, "in batches of 3 it is the same, to the last row")
-    yield measured(with_dropout, 1, "and row by row, though one row has no chosen position")
+    yield measured(model(rows, 0.0), rows, "in one batch it is the mean loss of all chosen positions", earns=1)
+    yield measured(model(rows), rows, "with dropout off", DROPOUT)
+    yield measured(model(3), 3, "in batches of 3 it is the same, to the last row")
+    yield measured(model(1), 1, "and row by row, though one row has no chosen position")
 
 
 # --- 7.6 learning_rate -----------------------------------------------------------------------------------------------
 
-STEPS, WARMUP, PEAK = 50, 10, 0.03
+STEPS, WARMUP, PEAK = 50, 10, 4.0  # so that two decimals, which a panel shows, tell all rates apart
 
 
 def _schedule(step, steps, peak, warmup):

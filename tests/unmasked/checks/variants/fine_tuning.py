@@ -75,6 +75,17 @@ class ClassifierSqueezed(ClassifierWithDropout):
         return torch.squeeze(super().forward(tokens, key_padding_mask))
 
 
+class ClassifierTurnsMask(ClassifierWithDropout):
+    def forward(self, tokens, key_padding_mask=None):
+        x = self.encoder(self.embeddings(tokens), key_padding_mask)
+        return self.output(self.pool(x, torch.logical_not(key_padding_mask)))
+
+
+class ClassifierOwnMask(ClassifierWithDropout):
+    def forward(self, tokens, key_padding_mask=None):
+        return super().forward(tokens, tokens.eq(0))
+
+
 class ClassifierOfTwoLayers(ClassifierWithDropout):
     def __init__(self, embeddings, encoder, pool, d_model, classes):
         super().__init__(embeddings, encoder, pool, d_model, classes)
@@ -186,6 +197,36 @@ class FrozenIgnoresTrain(FrozenWrapperOnly):
         pass
 
 
+class FrozenReturnsTheInner(FrozenWrapperOnly):
+    def __init__(self, module):
+        super().__init__(module.requires_grad_(False))
+
+    def train(self, mode=True):
+        return self.inner.train(False)
+
+
+class FrozenNot(FrozenWrapperOnly):
+    def __init__(self, module):
+        super().__init__(module.requires_grad_(False))
+
+    def train(self, mode=True):
+        self.inner.train(not mode)
+        return self
+
+
+class FrozenWithoutEnd(nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.module = module.eval().requires_grad_(False)
+
+    def train(self, mode=True):
+        super().eval()
+        return self
+
+    def forward(self, *inputs):
+        return self.module(*inputs)
+
+
 class FrozenOnlyOnce(nn.Module):
     def __init__(self, module):
         super().__init__()
@@ -269,6 +310,17 @@ def rates_of_layers(rate_at):
     return layer_rates
 
 
+def rates_with_norm_between(model, rate, decay):
+    layers = [model.output, model.encoder.norm, *reversed(model.encoder.blocks), model.embeddings]
+    groups = [{"params": list(layer.parameters()), "lr": rate * decay**i} for i, layer in enumerate(layers)]
+    return groups
+
+
+def rates_of_three(model, rate, decay):
+    layers = model.output, model.encoder, model.embeddings
+    return [{"params": [*layer.parameters()], "lr": rate * decay**i} for i, layer in enumerate(layers)]
+
+
 def rates_falling_twice(model, rate, decay):
     groups = rates_of_layers(lambda i, rate, decay: rate)(model, rate, decay)
     for depth, group in enumerate(groups):
@@ -324,6 +376,14 @@ def labels_without_place(word_ids, labels):
     for place in range(len(word_ids)):
         word, before = word_ids[place], word_ids[place - 1]
         found.append(labels[word] if word is not None and word != before else -100)
+    return found
+
+
+def labels_inside(word_ids, labels):
+    found = [IGNORE] * len(word_ids)
+    for place in range(1, len(word_ids) - 1):
+        if word_ids[place] != word_ids[place - 1]:
+            found[place] = labels[word_ids[place]]
     return found
 
 
@@ -442,6 +502,22 @@ def span_with_end_clamped(start, end, longest):
     return first, int(end.argmax().clamp(first, first + longest - 1).clamp(max=len(end) - 1))
 
 
+def span_put_at_the_limit(start, end, longest):
+    first, last = int(start.argmax()), int(end.argmax())
+    if last < first or last - first >= longest:
+        last = min(first + longest - 1, len(end) - 1)
+    return first, last
+
+
+def span_never_at_the_end(start, end, longest):
+    best, found = -torch.inf, (0, 0)
+    for i in range(len(start)):
+        for j in range(i, min(len(end) - 1, i + longest)):
+            if start[i] + end[j] > best:
+                best, found = start[i] + end[j], (i, j)
+    return found
+
+
 def span_in_loops_from(lowest):
     def best_span(start, end, longest):
         best, first, last = lowest, 0, 0
@@ -527,6 +603,8 @@ REWRITTEN_MISTAKES = {
         "vector of the first token": ClassifierOfFirst,
         "encoder is called without": ClassifierForgetsPadding,
         "more to learn than": ClassifierOfTwoLayers,
+        "`pool` gets the mask the wrong way": ClassifierTurnsMask,
+        "a mask of your own": ClassifierOwnMask,
         "leave out `squeeze()`": ClassifierSqueezed,
     },
     "Frozen": {
@@ -535,6 +613,9 @@ REWRITTEN_MISTAKES = {
         "set for the module alone": FrozenByFlag,
         "must end with `return self`": FrozenReturnsNothing,
         "as PyTorch's does; without it": FrozenIgnoresTrain,
+        "gives None, or another": FrozenReturnsTheInner,
+        "After `eval()` the frozen part": FrozenNot,
+        "so `train` must not call": FrozenWithoutEnd,
         "No gradient goes through": FrozenDetached,
         "switches dropout on": FrozenOnlyOnce,
     },
@@ -545,12 +626,15 @@ REWRITTEN_MISTAKES = {
         "You multiply by the depth": rates_of_layers(lambda i, rate, decay: rate * decay * i),
         "`rate` is not used": rates_of_layers(lambda i, rate, decay: decay**i),
         "The rate falls twice": rates_falling_twice,
+        "all below it are one too deep": rates_with_norm_between,
+        "as if they were one layer": rates_of_three,
     },
     "piece_labels": {
         "Every piece of a word": labels_everywhere,
         "0 counts as False": labels_without_word_0,
         "-1 counts from the end": labels_without_place,
         "one label after the other": labels_popped,
+        "not only at both ends": labels_inside,
         "floating-point numbers": labels_as_floats,
     },
     "SpanHead": {
@@ -564,6 +648,9 @@ REWRITTEN_MISTAKES = {
         "each for itself": span_each_for_itself,
         "`longest` is not used": span_of_any_length,
         "You move the best end": span_with_end_clamped,
+        "as far away as is allowed": span_put_at_the_limit,
+        "stop one too early": span_never_at_the_end,
+        "You add probabilities": lambda start, end, longest: span_in_loops(start.softmax(-1), end.softmax(-1), longest),
         "starts from 0": span_in_loops_from(0.0),
         "start from -torch.inf, or fill": span_in_loops_from(-100),
         "fill what is not allowed with it": span_filled_with_minus_100,

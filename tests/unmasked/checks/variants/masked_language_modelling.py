@@ -289,11 +289,11 @@ def share_of_the_row(tokens, special_ids, rate, generator=None):
     return chosen
 
 
-def masked(mask=0.8, random=0.1, low=None, high=None, labels=None):
+def masked(mask=0.8, random=0.1, low=None, high=None, labels=None, shape=lambda tokens: tokens.shape):
     """A mask_tokens with two draws, a loop's logic and other numbers."""
 
     def mask_tokens(tokens, chosen, mask_id, special_ids, vocab_size, generator=None):
-        ids = torch.randint(low or len(special_ids), high or vocab_size, tokens.shape, generator=generator)
+        ids = torch.randint(low or len(special_ids), high or vocab_size, shape(tokens), generator=generator)
         draw = torch.rand(tokens.shape, generator=generator)
         inputs = torch.where(draw < random, ids, torch.where(draw < random + mask, mask_id, tokens))
         answers = labels(tokens, chosen) if labels else torch.where(chosen, tokens, IGNORE)
@@ -436,7 +436,7 @@ REWRITTEN_MISTAKES = {
         "should be left": inverted_draw,
         "same places in every row": one_row_for_all,
         "share of the whole row": share_of_the_row,
-        "different seeds give the same": lambda tokens, special_ids, rate, generator=None: choose_with_bernoulli(
+        "Your draws don't depend on": lambda tokens, special_ids, rate, generator=None: choose_with_bernoulli(
             tokens, special_ids, rate
         ),
         "another rate chooses as many": lambda tokens, special_ids, rate, generator=None: choose_exact_count(
@@ -456,6 +456,8 @@ REWRITTEN_MISTAKES = {
         "share one fate": one_draw,
         "the model is asked for them too": kept_unlabelled,
         "Every position has a label": masked(labels=lambda tokens, chosen: tokens * 1),
+        "random tokens of a column are the same": masked(shape=lambda tokens: tokens.shape[-1:]),
+        "random tokens of a row are the same": masked(shape=lambda tokens: (len(tokens), 1)),
         "Use -100": masked(labels=lambda tokens, chosen: torch.where(chosen, tokens, 0)),
     },
     "MaskedLMHead": {
@@ -467,6 +469,10 @@ REWRITTEN_MISTAKES = {
     "masked_lm_loss": {
         "mean of each row": mean_of_rows,
         "were not chosen count too": textbook,
+        "`logits.mT` fits scores": lambda logits, labels: F.cross_entropy(logits.mT, labels, ignore_index=IGNORE),
+        "`flatten(0, -2)` leaves V alone": lambda logits, labels: F.cross_entropy(
+            logits.flatten(0, 1), labels.reshape(-1)
+        ),
         "return a plain number": lambda logits, labels: loss_by_hand(logits, labels) if (labels >= 0).sum() else 0,
         "divide 0 by 0": lambda logits, labels: (
             -(logits.log_softmax(-1)[labels != IGNORE].gather(-1, labels[labels != IGNORE][:, None]).mean())
@@ -480,5 +486,11 @@ REWRITTEN_MISTAKES = {
         "don't corrupt again": masked_anew,
         "without `positions`": scored_at_positions,
         "whose label is not -100": only_masks,
+        "more rows at once than": lambda model, inputs, labels, batch=256: loss_by_hand(
+            model.eval()(inputs), labels
+        ).item(),
+        "does not see the tokens": lambda model, inputs, labels, batch=256: held_out_by_sums(
+            model, torch.where(labels == IGNORE, 0, inputs), labels, batch
+        ),
     },
 }
