@@ -10,7 +10,7 @@ from torch import nn
 from nanobert.attention import masked_attention_weights
 from nanobert.embeddings import Embeddings
 from nanobert.encoder import Encoder, EncoderBlock, FeedForward
-from nanobert.multi_head import MultiHeadAttention, attend, merge_heads, split_heads
+from nanobert.multi_head import MultiHeadAttention, merge_heads, split_heads
 from nanobert.positions import sinusoidal_positions
 from nanobert.tokenizer import IGNORE
 
@@ -104,9 +104,11 @@ def fast_attention(attention, x, key_padding_mask, positions=None):
     weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
     query, key, value = (split_heads(part, attention.heads) for part in F.linear(x, weight, bias).chunk(3, dim=-1))
     if x.device.type == "cpu" and x.shape[1] <= SHORT and key_padding_mask is None:
-        mixed = merge_heads(masked_attention_weights(query, key) @ value)  # B, T, D
+        mixed = masked_attention_weights(query, key) @ value  # B, H, T, K
     else:
-        mixed = merge_heads(attend(query, key, value, key_padding_mask))  # B, T, D
+        visible = None if key_padding_mask is None else ~key_padding_mask[:, None, None, :]
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+    mixed = merge_heads(mixed)  # B, T, D
     return attention.output(mixed if positions is None else mixed.flatten(0, 1)[positions])
 
 

@@ -17,12 +17,6 @@ def merge_heads(x):
     return x.transpose(1, 2).flatten(2)
 
 
-def attend(query, key, value, key_padding_mask=None):
-    """Attention in every head, in one call of PyTorch's.  query, key, value (B, H, T, K) -> (B, H, T, K)"""
-    visible = None if key_padding_mask is None else ~key_padding_mask[:, None, None, :]
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
-
-
 class MultiHeadAttention(nn.Module):
     """Several attentions side by side, each in its own K columns, mixed by an output projection.
 
@@ -45,4 +39,6 @@ class MultiHeadAttention(nn.Module):
         query = split_heads(self.query(x), self.heads)  # B, H, T, K
         key = split_heads(self.key(x), self.heads)  # B, H, T, K
         value = split_heads(self.value(x), self.heads)  # B, H, T, K
-        return self.output(merge_heads(attend(query, key, value, key_padding_mask)))  # B, T, D
+        visible = None if key_padding_mask is None else ~key_padding_mask[:, None, None, :]
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+        return self.output(merge_heads(mixed))  # B, T, D
