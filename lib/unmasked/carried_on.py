@@ -33,7 +33,10 @@ REFERENCES = {
 }
 KNOWN = {each.__name__: (lesson, each) for lesson, references in REFERENCES.items() for each in references}
 
-STOOD_IN = "With the course's {}: yours does not pass its check."
+STOOD_IN = "With the course's `{}`: yours does not pass its check. {}"
+ONLY_EXERCISES = (
+    " Only imports and the cells of exercises are carried on: put into an exercise's cell all that it uses."
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,12 @@ class Report:
 
     @property
     def headline(self):
-        return self.summary or f"{sum(part.mine for part in self.parts)} of {len(self.parts)} parts are your own"
+        if self.summary:
+            return self.summary
+        mine = [part for part in self.parts if part.mine]
+        helped = sum(bool(part.why) for part in mine)
+        rest = f", {helped} of them with a function of the course's" if helped else ""
+        return f"{len(mine)} of {len(self.parts)} parts are your own{rest}"
 
     def __repr__(self):
         rows = () if self.summary else self.parts
@@ -121,6 +129,7 @@ class _Notebook:
 
     def __init__(self, lesson):
         self.file = f"{lesson.name}.ipynb"
+        self.replaced = {}
         try:
             self.exercises = exercises_of(lesson)
             self.run = rerun(_find(lesson), self.exercises)
@@ -133,13 +142,13 @@ class _Notebook:
         """The learner's own of this name, and what there is to say about it.  Errors: FallsBack."""
         self._require_answer(name)
         replaced = self._stand_in_for(self.exercises[name].uses)
+        missed = " ".join(STOOD_IN.format(each, why) for each, why in replaced.items() if self._calls(name, each))
         verdict = self.exercises[name](self.run.namespace[name])
         if not verdict.attempted:
             raise FallsBack("Not attempted yet.")
         if not verdict.passed:
-            raise FallsBack(f"It does not pass its check. {verdict.diagnosis}")
-        missed = [f"`{each}`" for each in replaced if self._calls(name, each)]
-        return self.run.namespace[name], STOOD_IN.format(" and ".join(missed)) if missed else ""
+            raise FallsBack(f"It does not pass its check. {_with_advice(verdict.diagnosis)}")
+        return self.run.namespace[name], missed.rstrip()
 
     def _require_answer(self, name):
         if name not in self.run.sources:
@@ -148,17 +157,19 @@ class _Notebook:
         if reply is None:
             raise FallsBack("Its cell holds the course's own solution.")
         if reply.error:
-            raise FallsBack(f"Its cell fails. {explain(reply)}")
+            raise FallsBack(f"Its cell fails. {_with_advice(explain(reply))}")
         if name not in self.run.namespace:
             raise FallsBack(f"Its cell in {self.file} does not define it.")
 
     def _stand_in_for(self, names):
-        """Put right functions in the place of those that are missing or do not pass, for good; returns their names."""
+        """Put right functions in the place of those that are missing or do not pass, for good; returns name -> why."""
         own = self.run.namespace
-        for name in names:
-            if name not in own or not self.exercises[name](own[name]).passed:
+        for name in (name for name in names if name not in self.replaced):
+            verdict = self.exercises[name](own[name]) if name in own else None
+            if verdict is None or not verdict.passed:
                 own[name] = getattr(stand_ins, name)
-        return [name for name in names if own[name] is getattr(stand_ins, name)]
+                self.replaced[name] = _with_advice(verdict.diagnosis) if verdict else ""
+        return {name: self.replaced[name] for name in names if name in self.replaced}
 
     def _calls(self, name, other):
         """Whether the answer to an exercise names another one, itself or by way of those that it may use."""
@@ -173,6 +184,11 @@ def _find(lesson):
         if path.exists():
             return path
     raise FallsBack(f"{lesson.name}.ipynb is not in this folder.")
+
+
+def _with_advice(diagnosis):
+    """What is wrong; and if a name is missing, why it may be."""
+    return diagnosis + (ONLY_EXERCISES if "NameError" in diagnosis else "")
 
 
 def _names(source, name):

@@ -123,6 +123,13 @@ def test_the_sentence_is_that_of_the_check(learner, told):
     assert "The sizes are swapped: `up` leads from d_model to d_hidden" in told("FeedForward")["FeedForward"]
 
 
+def test_a_helper_in_a_cell_of_its_own_is_missing_and_the_sentence_says_where_it_belongs(learner, told):
+    learner(FeedForward=inspect.getsource(reference("FeedForward")).replace("nn.Linear(", "my_linear("))
+    said = told("FeedForward")["FeedForward"]
+    assert "NameError: name 'my_linear' is not defined" in said
+    assert said.endswith("put into an exercise's cell all that it uses.")
+
+
 def test_other_names_of_weights_do_not_pass(learner, told):
     source = inspect.getsource(reference("MultiHeadAttention")).replace("self.output", "self.out")
     learner(MultiHeadAttention=source)
@@ -208,9 +215,10 @@ def test_a_run_goes_on_from_a_checkpoint_of_the_reference(learner, told):
 
 def test_an_earlier_exercise_that_fails_is_stood_in_for_and_named(learner, told):
     learner(split_heads="def split_heads(x, heads):\n    return x.view(x.shape[0], heads, x.shape[1], -1)")
-    assert told("MultiHeadAttention")["MultiHeadAttention"] == (
-        "yours. With the course's `split_heads`: yours does not pass its check."
-    )
+    said = told("MultiHeadAttention", "Encoder")["MultiHeadAttention"]
+    assert said.startswith("yours. With the course's `split_heads`: yours does not pass its check. ")
+    assert said.endswith("Cut the last axis first, to (B, T, H, K), then swap T and H.")
+    assert told.printed.startswith("2 of 2 parts are your own, 1 of them with a function of the course's\n")
     mine, theirs = told.values["MultiHeadAttention"](8, 2), reference("MultiHeadAttention")(8, 2)
     mine.load_state_dict(theirs.state_dict())
     x = torch.randn(2, 5, 8)

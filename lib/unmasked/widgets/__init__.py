@@ -32,10 +32,10 @@ def slider(label, values, value=None):
 
 
 def ready(checks, *attempts):
-    """Whether all these exercises pass their checks; if not, say which one is missing before a long cell starts."""
+    """Whether all these exercises pass their checks; if not, say which ones are missing before a long cell starts."""
     missing = [each.__name__ for each in attempts if not getattr(checks, each.__name__)(each).passed]
     if missing:
         names = ", ".join(f"<code>{name}</code>" for name in missing)
-        text = "The cells below need a trained model, and show nothing until then."
-        display(HTML(panel.box(panel.GREY, f"The model can be trained once these exercises pass: {names}.", text)))
+        text = "Until then it shows nothing, nor do the cells that use what it makes."
+        display(HTML(panel.box(panel.GREY, f"This cell waits for exercises to pass: {names}.", text)))
     return not missing

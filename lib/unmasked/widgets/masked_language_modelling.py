@@ -1,5 +1,6 @@
 """The widgets of lesson 07: fill in the blank; and a long cell that can be stopped."""
 
+import re
 from contextlib import contextmanager
 
 import ipywidgets
@@ -18,8 +19,9 @@ def fill_in_the_blank(fill_in, text):
     """Type a text with blanks and see what the model puts there; `fill_in(text)` gives its guesses for each blank."""
 
     def draw(text):
+        text = re.sub("__+", BLANK, text)  # nobody counts underscores
         if BLANK not in text:
-            return HTML(panel.box(panel.GREY, f"Write {BLANK} (three underscores) where a word is to be guessed."))
+            return HTML(panel.box(panel.GREY, f"Write {BLANK} (underscores) where a word is to be guessed."))
         try:
             guesses = fill_in(text)
         except ValueError as error:  # more tokens than the model has positions
