@@ -59,8 +59,7 @@ for scale in (1, 2, 4):
 # y_d = \frac{x_d - \mu}{\sqrt{\sigma^2 + \epsilon}}\;\text{weight}_d + \text{bias}_d$$
 #
 # `weight` and `bias` (D) are learned and the same for all tokens; $\epsilon$ keeps us from dividing by 0. Write it by
-# hand. It must also be right for numbers far from 0, where the rounding of large squares would show.
-# Shapes: (..., D) → (..., D).
+# hand. Numbers far from 0 must lose no digits. Shapes: (..., D) → (..., D).
 #
 # <details><summary>Hint 1</summary>Means along the last axis only. <code>keepdim=True</code> keeps that axis, so that you can subtract.</details>
 # <details><summary>Hint 2</summary>The variance is the mean of the squared distances from the mean: over D, where torch's <code>var</code> divides by D − 1 unless told <code>correction=0</code>.</details>
