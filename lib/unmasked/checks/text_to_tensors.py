@@ -56,8 +56,11 @@ def _ordered_by(key):
                 [*_ordered(tokens, lambda count, token: (-count, token))[: size - 5], *SPECIAL_TOKENS]
             )
         ),
-        "The special tokens are not counted in `size`: they take five of its places.": (
+        "You don't count the special tokens in `size`: they take five of its places.": (
             lambda tokens, size: _vocabulary(tokens, size + 5)
+        ),
+        "Your ids are texts; they are whole numbers, which can number the rows of a table.": (
+            lambda tokens, size: {token: str(id) for token, id in _vocabulary(tokens, size).items()}
         ),
         "`size` is not used: the vocabulary has an id for every token of the text.": (
             lambda tokens, size: _vocabulary(tokens, 10**6)
@@ -123,7 +126,7 @@ def build_vocabulary(attempt):
     yield holds(
         list(special.values()) == [0, 1, 2, 3, 4],
         "the special tokens have the ids 0 to 4",
-        "The special tokens must have the ids 0 to 4, in the order in which SPECIAL_TOKENS has them.",
+        "The special tokens must have the whole numbers 0 to 4 as ids, in the order in which SPECIAL_TOKENS has them.",
         received=special,
     )
     yield holds(
@@ -279,7 +282,10 @@ def _skipping(word, vocabulary):
         ),
         "A word of 100 characters becomes [UNK] already; only longer ones do.": _variation(longest_word=99),
         "You never try a piece of one character: let `end` go down to `start + 1`.": _variation(fewest=2),
-        "You never try the whole rest of a word: let `end` begin at `len(word)`.": _variation(less=1),
+        "Every word becomes [UNK], even `mask`, which the vocabulary has whole: does `end` begin at `len(word)`, does "
+        "the loop stop (`break`) at the first piece found, and the cutting where only `##` is left?": (
+            _variation(less=1)
+        ),
         "A character between two pieces is skipped: the next piece starts where the last one ended.": _skipping_one,
         "Only the first piece is there: go on until the end of the word.": (
             lambda word, vocabulary: _greedy(word, vocabulary)[:1]
@@ -394,6 +400,11 @@ def _most_frequent_pieces(words, counts):
     return tuple(piece for piece, _ in pieces.most_common(2))
 
 
+def _without_marks(pair):
+    return tuple(piece.removeprefix("##") for piece in pair)
+
+
+LOST_MARKS = "Your pieces have lost their ##, which says that a piece continues a word; take them as they stand."
 # How often each word occurs, and the most frequent pair in its characters, worked by hand.
 TEXTS = [
     ({"hug": 10, "pug": 5, "pun": 12, "bun": 4, "hugs": 5}, ("##u", "##g")),  # 20, then p ##u 17
@@ -460,6 +471,13 @@ TEXTS = [
             lambda cut: (tuple(sorted(pair)) for pair in zip(cut, cut[1:]))
         ),
         "You return the counts of all pairs; return the pair with the highest one.": _pair_counts,
+        "You leave out the last pair of each word, and some have no other: `range(len(pieces) - 1)` reaches it.": (
+            _with_pairs(lambda cut: [(cut[i], cut[i + 1]) for i in range(len(cut) - 2)])
+        ),
+        "`counts` is asked for words, not for pairs: add `counts[word]`.": (
+            lambda words, counts: [counts[pair] for cut in words.values() for pair in zip(cut, cut[1:])]
+        ),
+        LOST_MARKS: lambda words, counts: _without_marks(_best(_pair_counts(words, counts))),
     },
 )
 def most_frequent_pair(attempt):
@@ -491,7 +509,9 @@ def most_frequent_pair(attempt):
         yield holds(
             tuple(pair) == expected,
             sentence,
-            f"For the word counts {counts} the pair is a wrong one; the first two are: {ranked}.",
+            LOST_MARKS
+            if tuple(pair) == _without_marks(expected)
+            else f"For the word counts {counts} the pair is a wrong one; the first two are: {ranked}.",
             expected=expected,
             received=pair,
         )
@@ -548,6 +568,14 @@ def _ids(words, vocabulary, frame=("[CLS]", "[SEP]"), cut=_greedy):
         ),
         "In a comprehension with two loops the outer one comes first: `for word in words for piece in ...`.": (
             lambda words, vocabulary: [piece for piece in _greedy(word, vocabulary) for word in words]  # noqa: F821
+        ),
+        "Only the first piece of each word is there; all of them belong in the row.": (
+            lambda words, vocabulary: _ids(
+                words, vocabulary, cut=lambda word, vocabulary: _greedy(word, vocabulary)[:1]
+            )
+        ),
+        "You cut all words as one, joined together; cut each word by itself.": (
+            lambda words, vocabulary: _ids(["".join(words)], vocabulary)
         ),
         "This is a tensor; a plain list is asked for, since texts differ in length.": (
             lambda words, vocabulary: torch.tensor(_ids(words, vocabulary))
@@ -663,6 +691,9 @@ def _cut_to_the_shortest(rows, pad_id=0):
         ),
         "The tokens are not whole numbers: ids number the rows of a table.": (
             _changed(lambda tokens, mask: (tokens.float(), mask))
+        ),
+        "Your tokens are 32-bit whole numbers; `torch.int64`, which `torch.tensor` makes by itself, is asked for.": (
+            _changed(lambda tokens, mask: (tokens.int(), mask))
         ),
         "No place is marked as padding.": _changed(lambda tokens, mask: (tokens, torch.zeros_like(mask))),
         "You mark the last token of each row as padding too.": (
@@ -789,6 +820,9 @@ def _one_hot_product(tokens, table):
         ),
         "`squeeze()` drops every axis of size 1; a batch of one token keeps all three axes, (1, 1, D).": (
             lambda tokens, table: table[tokens].squeeze()
+        ),
+        "Token numbers are names, and you compute with them as quantities: take the rows that they number.": (
+            lambda tokens, table: tokens.float() @ table
         ),
         "No gradient reaches the table: it is detached on the way, or turned into other numbers.": (
             lambda tokens, table: table.detach()[tokens]

@@ -193,6 +193,43 @@ def pieces_known_whole_first(word, vocabulary):
     return [word] if word in vocabulary else pieces_by_shrinking(word, vocabulary)
 
 
+def pieces_without_break(word, vocabulary):
+    if len(word) > 100:
+        return ["[UNK]"]
+    pieces, start = [], 0
+    while start < len(word):
+        for end in range(len(word), start, -1):
+            piece = word[start:end] if start == 0 else "##" + word[start:end]
+            if piece in vocabulary:
+                pieces.append(piece)
+                start = end
+        else:
+            return ["[UNK]"]
+    return pieces
+
+
+def pieces_until_nothing_is_left(word, vocabulary):
+    out = []
+    while word:
+        end = len(word)
+        while end > 0 and word[:end] not in vocabulary:
+            end -= 1
+        if end == 0:
+            return ["[UNK]"]
+        out.append(word[:end])
+        word = "##" + word[end:]
+    return out
+
+
+def pair_without_marks(words, counts):
+    pairs = collections.Counter()
+    for word, pieces in words.items():
+        bare = [piece.replace("##", "") for piece in pieces]
+        for i in range(len(bare) - 1):
+            pairs[bare[i], bare[i + 1]] += counts[word]
+    return pairs.most_common(1)[0][0]
+
+
 def padded_to(length):
     """Rows filled up to a length that is made of them, and `pad_id` marked."""
 
@@ -229,6 +266,8 @@ REWRITTEN_MISTAKES = {
     },
     "word_pieces": {
         "found before it stay": pieces_that_go_on,
+        "the loop stop (`break`)": pieces_without_break,
+        "only `##` is left": pieces_until_nothing_is_left,
         "without their ##": pieces_without_marks,
         "one character": pieces_of_two_or_more,
         "You count pieces": pieces_up_to_a_hundred,
@@ -237,6 +276,7 @@ REWRITTEN_MISTAKES = {
     },
     "most_frequent_pair": {
         "counts once": pair_of_each_word_once,
+        "lost their ##": pair_without_marks,
         "third entry": lambda words, counts: (
             *pair_in_a_loop(words, counts),
             sum(c * list(zip(words[w], words[w][1:])).count(pair_in_a_loop(words, counts)) for w, c in counts.items()),
