@@ -7,8 +7,9 @@
 # **At the end you will have built** four small functions: one that broadcasts, a softmax that doesn't overflow, a mean
 # that skips padding, and many matrix products in one. It takes about 30 minutes.
 #
-# Run a cell with Shift+Enter. Where a cell says `# YOUR CODE HERE`, write your code in the place of
-# `raise NotImplementedError()`. The cell below it checks your work at once, as often as you like.
+# Run a cell with Shift+Enter. (The first one may take a minute, the first time.) Where a cell says `# YOUR CODE HERE`,
+# write your code in the place of `raise NotImplementedError()`. The cell below it checks your work at once, as often as
+# you like.
 
 # %%
 import torch
@@ -28,16 +29,16 @@ torch.set_printoptions(precision=3)
 # sequence, `D` numbers for a token. Axes are counted from 0, or from the end: −1 is the last.
 
 # %%
-x = torch.arange(24.0).reshape(2, 3, 4)  # B, T, D
-pictures.axis_numbers(x)
+block = torch.arange(24.0).reshape(2, 3, 4)  # B, T, D
+pictures.axis_numbers(block)
 for axis in (0, 1, 2, -1):
-    print(f"the mean along axis {axis:2} has shape {tuple(x.mean(axis).shape)}")
+    print(f"the mean along axis {axis:2} has shape {tuple(block.mean(axis).shape)}")
 
 # %% [markdown]
 # An operation *along* an axis uses that axis up. With `keepdim=True` it stays, with size 1:
 
 # %%
-print(tuple(x.mean(-1).shape), "or, with keepdim=True,", tuple(x.mean(-1, keepdim=True).shape))
+print(tuple(block.mean(-1).shape), "or, with keepdim=True,", tuple(block.mean(-1, keepdim=True).shape))
 
 # %% [markdown]
 # **Broadcasting.** Tensors of different shapes can be added, subtracted, multiplied. Line the shapes up *from the
@@ -148,8 +149,8 @@ print("x (B, T, D):", tuple(x.shape), " key_padding_mask (B, T):", tuple(key_pad
 # %% [markdown]
 # ### Exercise 0.3 · Masked mean (about 8 min)
 #
-# For each sequence, the mean of the tokens that are not padding. A sequence of nothing but padding gives 0, not NaN.
-# Shapes: (B, T, D), (B, T) → (B, D).
+# For each sequence, the mean of the tokens that are not padding, and these count whatever they hold. A sequence of nothing
+# but padding gives 0, not NaN. Shapes: (B, T, D), (B, T) → (B, D).
 #
 # <details><summary>Hint 1</summary>A sum and a count. <code>~key_padding_mask</code> is True where a token counts, and the sum of a bool tensor is how often it is True. What does 0 / 0 give?</details>
 # <details><summary>Hint 2 (nearly the solution)</summary><code>key_padding_mask[..., None]</code> has shape (B, T, 1): fill <code>x</code> with 0 there by <code>masked_fill</code>, and sum along axis 1. Divide by the counts, (B, 1), which <code>.clamp(min=1)</code> keeps from being 0.</details>
@@ -229,21 +230,25 @@ print("chosen:", device)
 
 # %% [markdown]
 # The same product there and on the CPU, in 32 bits, as always, and on the CPU in 64: how long does it take, and how far
-# is it from the result in 64 bits? (The CPU alone will do for this course.)
+# is it from the result in 64 bits? Then the same sums in the reverse order. (The CPU alone will do for this course.)
 
 # %% tags=["varies"]
 with once_done("exercise 0.4"):
-    x, matrices = torch.randn(16, 256, 512), torch.randn(8, 512, 64)
-    exact = batched_products(x.double(), matrices.double())
+    tokens, weights = torch.randn(16, 256, 512), torch.randn(8, 512, 64)
+    exact = batched_products(tokens.double(), weights.double())
+    print(f"the largest of the products, exact: {exact.abs().max():.0f}")
     for place, kind in dict.fromkeys([("cpu", torch.float64), ("cpu", torch.float32), (device.type, torch.float32)]):
-        inputs = x.to(place, kind), matrices.to(place, kind)
+        inputs = tokens.to(place, kind), weights.to(place, kind)
         error = (batched_products(*inputs).cpu() - exact).abs().max()
         milliseconds = pictures.times_of(batched_products, *inputs)
         print(f"{place:4} {kind}: {milliseconds:5.1f} ms, off by at most {error:.0e}")
+    backwards = batched_products(tokens.flip(-1), weights.flip(1))
+    changed = (backwards != batched_products(tokens, weights)).double().mean()
+    print(f"added up in the reverse order on the CPU, {changed:.0%} of the numbers are others")
 
 # %% [markdown]
 # Every addition is rounded, in 32 bits to about seven digits, and devices add in different orders. So the last digits
-# of two results may differ, though both are right:
+# of two results may differ, though both are right. Even three numbers show it:
 
 # %%
 a, b, c = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
@@ -278,7 +283,8 @@ print(left.item(), right.item(), "equal:", (left == right).item(), "up to roundi
 # ### END SOLUTION
 
 # %% [markdown] explain="why_tolerance"
-# **3.** The same product on a CPU and on a GPU differs in the seventh digit. Is one of them wrong?
+# **3.** The same product differs in the seventh digit on a CPU and on a GPU, or added up in another order. Is one of the
+# results wrong?
 #
 # ### BEGIN SOLUTION
 # Neither is wrong. A 32-bit number has about seven digits, every addition is rounded to them, and the devices add in

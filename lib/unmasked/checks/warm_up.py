@@ -306,7 +306,7 @@ def _mean_in_loops(x, padding):
     points=2,
     mistakes={
         "A sequence of nothing but padding gets NaN, from 0 / 0; it must get 0: let no count be below 1, "
-        "`clamp(min=1)`, or turn NaN into 0, `nan_to_num()`.": lambda x, mask: _sum(x, mask) / _count(mask),
+        "`clamp(min=1)`.": lambda x, mask: _sum(x, mask) / _count(mask),
         "You multiply the padding by 0, and 0 times inf is NaN: what stands there must never count, so fill it with 0, "
         "`masked_fill`.": lambda x, mask: (x * ~mask[..., None]).sum(1) / _count(mask).clamp(min=1),
         "You count the numbers that are not 0; a number of a token may be 0. The mask says which tokens count.": (
@@ -359,6 +359,10 @@ def _mean_in_loops(x, padding):
         ),
         "The counts have shape (B) and don't line up with (B, D): keep their axis with `keepdim=True`.": (
             lambda x, mask: _sum(x, mask) / (~mask).sum(1).clamp(min=1)
+        ),
+        "You turn inf into an ordinary number wherever it stands; only padding must not count, and an inf in a token "
+        "that counts makes its mean inf.": lambda x, mask: (
+            (x.nan_to_num(posinf=0, neginf=0) * ~mask[..., None]).sum(1) / _count(mask).clamp(min=1)
         ),
         "You divide by the number of padding places; divide by the number of those that count.": (
             lambda x, mask: _sum(x, mask) / mask.sum(1, keepdim=True).clamp(min=1)
@@ -425,6 +429,15 @@ def masked_mean(attempt):
         mean,
         "not even inf in the padding has an influence",
         "With inf in the padding the means change: fill the padding with 0, so that nothing of it is left.",
+    )
+    infinite = x.clone()
+    infinite[1, 3, 2] = torch.inf  # in the one token of sequence 1 that counts
+    mean = attempt(infinite, mask)
+    yield holds(
+        isinstance(mean, torch.Tensor) and mean.shape == (B, D) and not mean[1, 2].abs() < 1e30,
+        "but an inf in a token that counts does count",
+        "An inf in a token that counts leaves no trace in its mean; only padding must not count.",
+        received=mean,
     )
 
 
