@@ -315,7 +315,8 @@ with once_done("exercise 1.4, after 1.2"):
 # ### Exercise 1.5 · A batch (about 8 min)
 #
 # Fill up every row at its end with `pad_id`, to the length of the longest, and say where: return `tokens` (B, T), whole
-# numbers, and `key_padding_mask` (B, T), True where a token is padding. (No row has the number `pad_id` in it.)
+# numbers (`torch.int64`), and `key_padding_mask` (B, T), True where a token is padding. (No row has the number `pad_id`
+# in it.)
 #
 # <details><summary>Hint 1</summary>Lists can be added and repeated: <code>row + [pad_id] * missing</code>. The same with <code>False</code> and <code>True</code> gives the mask.</details>
 # <details><summary>Hint 2 (nearly the solution)</summary>With <code>longest</code>, the largest <code>len(row)</code>, each row lacks <code>longest - len(row)</code> tokens; its mask is <code>len(row)</code> times False, then that many times True. <code>torch.tensor</code> takes a list of lists of the same length.</details>
@@ -446,8 +447,9 @@ with once_done("exercise 1.6, after 1.5"):
 # ### END SOLUTION
 
 # %% [markdown] explain="why_inverted"
-# **2.** A colleague hands Hugging Face's `attention_mask.bool()` to your `masked_mean` of lesson 00 as
-# `key_padding_mask`. What comes out for a short row, what for the longest, and how would you notice?
+# **2.** A colleague hands Hugging Face's `attention_mask.bool()` to the `masked_mean` of lesson 00 (the mean of a row's
+# tokens that are not padding) as `key_padding_mask`. What comes out for a short row, what for the longest, and how would
+# you notice?
 #
 # ### BEGIN SOLUTION
 # Every word counts as padding, and every padding token as a word: a short row gets the vector of `[PAD]`, whatever it
