@@ -6,8 +6,8 @@
 #
 # **At the end you will have built** three ways to say it: sinusoids, as in the first transformer; learned positions, as
 # in BERT; and rotary positions, as in Llama. You will have measured what each can do and what it can't.
-# `Embeddings` from this lesson is the bottom of every model that you build later. It takes about 100 minutes; a good place for a break
-# is after exercise 4.4.
+# `Embeddings` from this lesson is the bottom of every model that you build later. It takes about 100 minutes; a good
+# place for a break is after exercise 4.4.
 
 # %%
 import torch
@@ -32,7 +32,7 @@ torch.set_num_threads(1)  # the models are small: a second thread would mostly w
 
 # %%
 attention = MultiHeadAttention(8, 2)
-dog, bites, man = 3 * torch.randn(3, 8)
+dog, bites, man = 3 * torch.randn(3, 8)  # times 3: attention is choosier about large vectors, and the picture clearer
 sentences = {"dog bites man": torch.stack([dog, bites, man]), "man bites dog": torch.stack([man, bites, dog])}
 results = {words: attention(x[None])[0].detach() for words, x in sentences.items()}
 pictures.two_orders(results)
@@ -102,10 +102,11 @@ BITES = WORDS.index("bites")
 def rows_of_words(batch, tokens):
     """Random words, and somewhere among them "X bites Y".  -> rows (B, T), who bit (B)"""
     rows = torch.randint(BITES + 1, len(WORDS), (batch, tokens))
-    biter, bitten = torch.rand(batch, len(WHO)).topk(2).indices.T  # two different ones
-    start = torch.randint(tokens - 2, (batch, 1))
-    sentence = torch.stack([biter, torch.full((batch,), BITES), bitten], dim=1)
-    return rows.scatter(1, start + torch.arange(3), sentence), biter  # written over three places from `start`
+    shuffled = torch.rand(batch, len(WHO)).argsort(descending=True)  # for each row, all of WHO in a random order
+    biter, bitten = shuffled[:, 0], shuffled[:, 1]
+    row, start = torch.arange(batch), torch.randint(tokens - 2, (batch,))
+    rows[row, start], rows[row, start + 1], rows[row, start + 2] = biter, torch.tensor(BITES), bitten
+    return rows, biter
 
 
 rows, biters = rows_of_words(batch=4, tokens=8)
@@ -172,7 +173,8 @@ print("both orders get the same scores, up to rounding:", torch.allclose(one, ot
 #
 # $$\theta_{t,i} = t\,/\,\text{base}^{\,2i/\text{width}}$$
 #
-# in radians; places and hands count from 0. Shapes: (T, width / 2), in float32, as all vectors here.
+# in radians; places and hands count from 0. Angles go on growing: whole turns are not taken off. Shapes:
+# (T, width / 2), in float32, as all vectors here.
 #
 # <details><summary>Hint 1</summary>The 2i are the even numbers below the width:
 # <code>torch.arange(0, width, 2)</code>.</details>
@@ -476,6 +478,8 @@ def accuracy(model, tokens):
 lengths = (4, 6, 8, 10, 12, 16, 24, 32)
 results = {kind: [accuracy(model, T) for T in lengths] for kind, model in models.items()}
 pictures.by_length(lengths, results, trained=8)
+if missing := {"sinusoids", "learned", "rotary"} - models.keys():
+    print("Not trained yet:", ", ".join(sorted(missing)), "(exercises 4.2 to 4.6). Then run this cell again.")
 
 # %% [markdown]
 # Learned places beyond the eighth were never trained, and sinusoids of new places look new to the attention. Rotary

@@ -42,9 +42,11 @@ def _number(value):
 
 
 def _shown(value):
-    """The value for the panel: a number to four decimals; nothing for what isn't plain data."""
+    """The value for the panel: a number to four decimals; a shape; nothing for what isn't plain data."""
     if isinstance(value, Foreign):
         return None
+    if isinstance(value, torch.Tensor) and value.dim():
+        return f"a tensor of shape {tuple(value.shape)}"
     return value if math.isnan(_number(value)) else round(_number(value), 4)
 
 
@@ -297,6 +299,9 @@ def _turning(exponents=lambda width: torch.arange(0, width, 2) / width, places=t
         "The `base` that is passed in has no effect: 10000 is only its default.": (
             lambda tokens, width, base=10000: _turning()(tokens, width)
         ),
+        "You take the angles modulo 2π; they go on growing, and sine and cosine don't mind.": (
+            lambda tokens, width, base=10000: _turning()(tokens, width, base) % (2 * math.pi)
+        ),
         "You return sines; here the angles themselves are wanted.": (
             lambda tokens, width, base=10000: _turning()(tokens, width, base).sin()
         ),
@@ -350,7 +355,7 @@ def position_angles(attempt):
         attempt(3000, 2)[-1:],
         torch.tensor([[2999.0]]),
         "width 2 has one hand, and thousands of places are no problem",
-        "For width 2 and 3000 places the last angle must be 2999.",
+        "For width 2 and 3000 places the last angle must be 2999: the angles go on growing, whole turns and all.",
     )
 
 
@@ -484,7 +489,7 @@ def _lengths_wrong(pairs):
     lengths = pairs.norm(dim=-1)
     factor = float(lengths.mean())
     if torch.allclose(lengths, torch.full_like(lengths, factor), rtol=1e-3) and factor > 1e-3:
-        return f"Your sines and cosines are {factor:.3g} times too large; take them as they are."
+        return f"Your sines and cosines are {factor:.3g} times as large as they should be; take them as they are."
     return "In columns 2i and 2i + 1 stand the sine and the cosine of one angle, so their squares must add up to 1."
 
 
@@ -511,6 +516,12 @@ def _places(tokens):
 
 def _refuse(model, tokens):
     if tokens.shape[1] > model.position.num_embeddings:
+        raise ValueError("too many tokens")
+    return tokens
+
+
+def _refuse_by_numbers(model, tokens):
+    if tokens.max() >= model.position.num_embeddings:
         raise ValueError("too many tokens")
     return tokens
 
@@ -651,7 +662,14 @@ IN_A_LIST = (
 )
 PADDED = "With `padding_idx` a row of `token` never learns; here every row does, also that of token 0."
 DROPPED = "A dropout loses numbers at random; BERT has one here, but this exercise hasn't: leave it out."
-DETACHED = "Only numbers are left of a table: `.data`, `detach()` or `no_grad` keeps it from learning."
+DETACHED = (
+    "No gradient reaches one of the tables, so it would never learn: `detach()`, `.data` and `no_grad` cut it off, "
+    "`requires_grad_(False)` and `from_pretrained` freeze it."
+)
+BY_NUMBERS = (
+    "You refuse these 5 tokens, for which there are places enough: what counts is how many tokens there are, "
+    "`tokens.shape[1]`, and not which."
+)
 
 
 @exercise(
@@ -732,7 +750,9 @@ DETACHED = "Only numbers are left of a table: `.data`, `detach()` or `no_grad` k
         DETACHED: _embeddings(
             lambda model, tokens: model.token(tokens) + model.position.weight.detach()[: tokens.shape[1]]
         ),
-        "Too many tokens end in an IndexError, which tells nobody what to do; raise a ValueError before.": _embeddings(
+        BY_NUMBERS: _embeddings(limit=_refuse_by_numbers),
+        "Too many tokens end in an IndexError: before the look-up, compare `tokens.shape[1]` (`len(tokens)` counts "
+        "sequences) with the number of places, and raise a ValueError.": _embeddings(
             limit=lambda model, tokens: tokens
         ),
         "Too many tokens are cut off without a word; raise a ValueError.": _embeddings(
@@ -777,7 +797,8 @@ def Embeddings(attempt):
     state = {"token.weight": tensor(V, WIDTH), "position.weight": tensor(MOST, WIDTH)}
     model = attempt.build(V, WIDTH, MOST)
     yield _tables(model, state)
-    result = model(TOKENS)
+    result, error = _reply(model, TOKENS)
+    yield _taken(model, error)
     yield shaped(result, B=2, T=5, D=WIDTH)
     yield holds(
         not torch.allclose(result[0, 0], result[0, 2], atol=1e-4),
@@ -830,7 +851,7 @@ def Embeddings(attempt):
             f"first weights are drawn with spread {std}" + ("" if std == 0.5 else ", the default"),
             _how_drawn(drawn, std),
             expected=std,
-            received=[round(spread, 3) for _, spread in drawn],
+            received=", ".join(f"{name}: {spread:.3f}" for name, (_, spread) in zip(state, drawn)),
         )
 
 
@@ -901,6 +922,13 @@ def _reply(model, tokens):
 def _is_value_error(error):
     """Whether it is one, or a class of the learner's own that is one."""
     return error == "ValueError" or error.endswith("(a ValueError)")
+
+
+def _taken(model, error):
+    """The criterion that few enough tokens raise no error; any but a ValueError about them is told as it is."""
+    if error and not (_is_value_error(error) and not _reply(model, TOKENS % 3)[1]):
+        model(TOKENS)
+    return holds(not error, "5 tokens are no more than there are places", BY_NUMBERS)
 
 
 def _refusal(model):
@@ -1052,6 +1080,8 @@ DETACHED_X = "No gradient gets through to `x`: `detach()`, `.data` or `no_grad` 
             lambda x, angles: x[..., 0] * angles[0].cos()
         ),
         "`math.cos` takes a single number; `angles.cos()` takes them all.": lambda x, angles: x * math.cos(angles),
+        "You take the angles for degrees; they are radians already.": lambda x, angles: _turn(x, angles.deg2rad()),
+        "You turn the angles into degrees; sine and cosine take radians.": lambda x, angles: _turn(x, angles.rad2deg()),
         "Every token is turned by the angles of the first one; each has its own row of angles.": (
             lambda x, angles: _turn(x, angles[:1].expand_as(angles))
         ),

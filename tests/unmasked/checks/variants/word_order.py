@@ -9,7 +9,6 @@ from torch import nn
 
 from unmasked.other_ways.word_order import position_angles as angles_by_outer
 from unmasked.other_ways.word_order import rotate as rotate_by_complex_numbers
-from unmasked.other_ways.word_order import sinusoidal_positions as waves_filled_in
 
 
 def error_by_gather(layer, x, order):
@@ -72,10 +71,12 @@ def waves_by_complex_numbers(tokens, d_model):
     return torch.view_as_real(torch.polar(torch.ones_like(angles), math.pi / 2 - angles)).reshape(tokens, d_model)
 
 
-def waves_shifted(tokens, d_model):
-    """A cosine is a sine a quarter turn ahead."""
-    angles = angles_by_outer(tokens, d_model).repeat_interleave(2, dim=1)
-    return torch.sin(angles + torch.tensor([0.0, math.pi / 2]).repeat(d_model // 2))
+def waves_filled_in(tokens, d_model):
+    angles = angles_by_outer(tokens, d_model)
+    table = torch.empty(tokens, d_model)
+    table[:, 0::2] = torch.sin(angles)
+    table[:, 1::2] = torch.cos(angles)
+    return table
 
 
 class SlicedPositions(nn.Module):
@@ -208,7 +209,7 @@ VARIANTS = {
     "sinusoidal_positions": {
         "loops": waves_in_loops,
         "complex numbers": waves_by_complex_numbers,
-        "shifted sines": waves_shifted,
+        "filled in": waves_filled_in,
     },
     "Embeddings": {
         "sliced positions": SlicedPositions,
@@ -287,6 +288,28 @@ class NoRefusal(SlicedPositions):
     def forward(self, tokens):
         x = self.token(tokens) + self.position(torch.arange(tokens.size(1)))
         return x if self.norm is None else self.norm(x)
+
+
+class CountsSequences(SlicedPositions):
+    def forward(self, tokens):
+        if len(tokens) > self.max_tokens:
+            raise ValueError("too many tokens")
+        x = self.token(tokens) + self.position(torch.arange(tokens.size(1)))
+        return x if self.norm is None else self.norm(x)
+
+
+class LooksAtNumbers(SlicedPositions):
+    def forward(self, tokens):
+        if tokens.max() > self.max_tokens:
+            raise ValueError(f"at most {self.max_tokens}")
+        return super().forward(tokens)
+
+
+class FrozenPositions(SlicedPositions):
+    def __init__(self, vocab_size, d_model, max_tokens, std=0.05, norm=None):
+        super().__init__(vocab_size, d_model, max_tokens, std, norm)
+        self.token = nn.Embedding.from_pretrained(torch.randn(vocab_size, d_model) * std)
+        self.position.weight.requires_grad_(False)
 
 
 class NormForgotten(SlicedPositions):
@@ -546,6 +569,7 @@ REWRITTEN_MISTAKES = {
         "(base ** a) / width": angles_divided_twice,
         "put the whole exponent in brackets": angles_of_hands_divided_twice,
         "You return degrees": angles_in_degrees,
+        "modulo 2π": lambda tokens, width, base=10000: torch.remainder(angles_by_exp(tokens, width, base), 2 * math.pi),
         "float64": lambda tokens, width, base=10000: torch.from_numpy(
             np.arange(tokens)[:, None] / base ** (np.arange(0, width, 2) / width)
         ),
@@ -565,6 +589,9 @@ REWRITTEN_MISTAKES = {
     "Embeddings": {
         "number of the sequence in the batch": BatchIndexAsPlace,
         "IndexError": NoRefusal,
+        "`len(tokens)` counts sequences": CountsSequences,
+        "and not which": LooksAtNumbers,
+        "freeze it": FrozenPositions,
         "not in a list": NormKeptInAList,
         "`padding_idx`": PaddingIndex,
         "A dropout loses": DropoutAsInBert,
@@ -601,6 +628,7 @@ REWRITTEN_MISTAKES = {
         "GPT-NeoX": rotate_half_as_in_libraries,
         "after it was overwritten": rotate_overwriting,
         "row of a token": rotate_by_the_row_of_a_token,
+        "angles for degrees": lambda x, angles: rotate_by_matrices(x, angles * math.pi / 180),
     },
     "rotary_attention": {
         "before the heads are split": attend_turned_too_early,
