@@ -57,7 +57,7 @@ pictures.seesaw(shares, [lost(before, mix) for mix in mixes], [lost(after, mix) 
 
 # %% [markdown]
 # A seesaw: what one neighbour gains the other loses, and the mean stays at one half. *Two* heads, one for each
-# neighbour, lose nothing. To keep the price, each head gets a part of the width.
+# neighbour, lose nothing. To keep the price, in parameters and in arithmetic, each head gets a part of the width.
 #
 # ### Exercise 3.1 · Split the heads (about 5 min)
 #
@@ -164,8 +164,8 @@ with once_done("exercise 3.3"):
 # %% [markdown]
 # ### Exercise 3.4 · All heads at once (about 10 min)
 #
-# With the heads in front, *one* matrix product serves them all. Write it without a loop, and hide padding:
-# `key_padding_mask` (B, T) is True where a token is padding; nothing but padding must not give NaN.
+# With the heads in front, *one* matrix product serves them all, and no loop is needed. Hide padding, too:
+# `key_padding_mask` (B, T) is True where a token is padding, or `None`. Nothing but padding must not give NaN.
 #
 # You may use `F.scaled_dot_product_attention(query, key, value, attn_mask=...)`, lesson 02's attention in one call.
 # Careful: its mask is True where a key *may be seen*, and must line up with the scores, (B, H, T, T).
@@ -188,7 +188,8 @@ def heads_at_once(query, key, value, heads, key_padding_mask=None):
 checks.heads_at_once(heads_at_once)
 
 # %% [markdown]
-# Both give the same numbers. The loop pays for each head; at once, they are one more axis of the same product.
+# Both give the same numbers. The loop pays for each head; at once, they are one more axis of the same product. (A point
+# out of line is chance: a computer does other things too.)
 
 # %% tags=["varies", "nbval-ignore-output"]
 with once_done("exercises 3.3 and 3.4"):
@@ -203,6 +204,8 @@ with once_done("exercises 3.3 and 3.4"):
 #
 # So far head $h$ is stuck with the columns it is given. Learned projections choose what goes into them, and an *output
 # projection* mixes the heads, which have not met until there:
+#
+# $$q = x\,W_Q^T + b_Q,\quad k = x\,W_K^T + b_K,\quad v = x\,W_V^T + b_V$$
 #
 # $$\text{MultiHead}(x) = \big[\text{head}_0, \ldots, \text{head}_{H-1}\big]\, W_O^T + b_O$$
 
@@ -269,7 +272,7 @@ with once_done("exercise 3.5"):
 #
 # Back to the seesaw. Six people sit in a circle. Each carries eight random numbers and knows its own place; each must
 # say what *both* neighbours carry. Does learning find a head for each? We train one head and two, and beside them two
-# heads that are cut and joined by `reshape` alone.
+# heads that are cut and joined by `reshape` alone (three trainings, some seconds each).
 
 # %%
 def circle(batch, people=6, width=32):
@@ -368,7 +371,7 @@ def words_missed(model):
     return F.cross_entropy(scores[hidden], tokens[hidden])
 
 
-@functools.cache  # trained at the first call only
+@functools.cache  # trained at the first call only; run this cell again to train anew, with another attention, say
 def trained_guesser():
     guesser = Guesser()
     curve = learn(guesser, words_missed, steps=600)
@@ -465,7 +468,7 @@ with once_done("exercises 3.5 and 3.6"):
 # ### How many heads?
 #
 # If heads are free, why not D of them? Let every number of heads sit in the circle. And since a head's T × T scores are
-# a product of (T, K) and (K, T), look at their rank.
+# a product of (T, K) and (K, T), look at their rank. (Six trainings: this takes a while.)
 
 # %% tags=["varies", "nbval-ignore-output"]
 with once_done("exercises 3.1 and 3.5"):
@@ -478,12 +481,12 @@ with once_done("exercises 3.1 and 3.5"):
     for heads in (1, 4, 16, 32):
         scores = split_heads(query, heads) @ split_heads(key, heads).mT
         rank = torch.linalg.matrix_rank(scores[0, 0])
-        print(f"{heads:2} heads, K = {32 // heads:2}: the scores of a head, 24 × 24, have rank {rank}")
+        print(f"H = {heads:2}, K = {32 // heads:2}: the scores of a head, 24 × 24, have rank {rank}")
 
 # %% [markdown]
 # One head has too few averages; 32 heads are one column wide, too narrow to tell six places apart quickly: the rank of
-# the scores is at most K (Bhojanapalli et al. 2020, "Low-Rank Bottleneck in Multi-head Attention Models"). In practice K is
-# often 64: the base model of Vaswani et al. has 8 heads at D = 512, BERT-base 12 at D = 768. One head, or too many,
+# the scores is at most K (Bhojanapalli et al. 2020, "Low-Rank Bottleneck in Multi-head Attention Models"). In practice K
+# is often 64: the base model of Vaswani et al. has 8 heads at D = 512, BERT-base 12 at D = 768. One head, or too many,
 # translated worse (Vaswani et al. 2017, table 3, rows A).
 #
 # What does cost is length: projections grow with T, scores and mixing with T².
@@ -506,8 +509,8 @@ with once_done("exercise 3.6"):
 #
 # ### BEGIN SOLUTION
 # The reshape cuts a sequence's memory into rows of K numbers in reading order. Head 0 gets the first T of these rows:
-# the first T / H tokens, in H scraps each. Head 1 gets the next, and so on. So a head compares scraps of a few
-# neighbouring tokens and never sees the others. Answers within its reach it learns to use, and so the loss falls;
+# the first T / H tokens (if H divides T), in H scraps each. Head 1 gets the next. So a head compares scraps of a few
+# neighbouring tokens and never sees the others. Answers within its reach it learns, and so the loss falls;
 # answers in another head's part of the sequence are out of reach.
 # ### END SOLUTION
 

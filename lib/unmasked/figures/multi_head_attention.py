@@ -33,16 +33,21 @@ def cut(split_heads, tokens=3, heads=2, width=6):
     yours, reshaped = split_heads(x, heads)[0], x.reshape(heads, tokens, -1)
     pieces = {"x": x[0]} | {f"your head {h}": part for h, part in enumerate(yours)}
     pieces |= {f"by reshape: {h}": part for h, part in enumerate(reshaped)}
-    text = "Colours of tokens: in yours beside a reshape alone, which puts numbers of several tokens into one row."
+    kept = yours.shape == (heads, tokens, width // heads) and (yours // width == torch.arange(tokens)[:, None]).all()
+    mine = "keeps each row to one token" if kept else "mixes tokens in a row too"
+    text = f"Colours of tokens: yours {mine}; a reshape alone puts numbers of several tokens into one row."
     _show_pieces(pieces, width, text)
 
 
 def joined(merge_heads, tokens=3, heads=2, width=6):
     """Draw what `merge_heads` makes of two heads, and what a flatten alone would make of them."""
-    parts = torch.stack(_numbered(tokens, width).chunk(heads, dim=-1), dim=1)
+    x = _numbered(tokens, width)
+    parts = torch.stack(x.chunk(heads, dim=-1), dim=1)
     pieces = {f"head {h}": part for h, part in enumerate(parts[0])}
-    pieces |= {"your merge": merge_heads(parts)[0], "flatten alone": parts.reshape(tokens, width)}
-    text = "Yours brings each token back into one row; a flatten alone mixes the tokens."
+    merged = merge_heads(parts)[0]
+    pieces |= {"your merge": merged, "flatten alone": parts.reshape(tokens, width)}
+    mine = "brings each token back into one row" if torch.equal(merged, x[0]) else "does not give the tokens back"
+    text = f"Yours {mine}; a flatten alone mixes the tokens."
     _show_pieces(pieces, width, text)
 
 
@@ -84,7 +89,8 @@ def change_by_column(change, heads, changed):
     ax.set_xticks(centres, [f"columns of head {head}" for head in range(heads)])
     ax.set(ylabel="token", title=f"What changes when head {changed}'s columns of the input do")
     ax.tick_params(length=0)
-    show(figure, f"Only the columns of head {changed} change; those of the other heads stay exactly as they were.")
+    moved = [head for head, columns in enumerate(change.chunk(heads, dim=-1)) if columns.any()]
+    show(figure, f"Of the columns of {heads} heads, counted from 0, those of these change: {moved}.")
 
 
 def race(loop, at_once, heads=(1, 2, 4, 8, 16, 32, 64), tokens=32, width=256):
@@ -183,7 +189,8 @@ def cost_by_heads(heads, parameters, flops, modules, tokens, d_model):
         ax.set(title=title, xlabel="heads", xscale="log", ylim=(0, 1.25 * max(line)), xticks=heads, xticklabels=heads)
         ax.minorticks_off()
     ends = f"{times[0]:.2f} ms with {heads[0]} head, {times[-1]:.2f} ms with {heads[-1]}"
-    show(figure, f"Parameters and FLOPs are the same for any number of heads; the time: {ends}.")
+    same = "the same" if len(set(parameters)) == len(set(flops)) == 1 else "not the same"
+    show(figure, f"The counts of parameters and FLOPs are {same} for every number of heads; the time: {ends}.")
 
 
 def loss_by_heads(final, bound):
@@ -196,7 +203,8 @@ def loss_by_heads(final, bound):
         xlabel="heads", ylabel="loss after training", xscale="log", ylim=(-0.02, 0.7), xticks=heads, xticklabels=heads
     )
     ax.minorticks_off()
-    show(figure, "Loss by the number of heads: one head is too few, and heads that are one column wide are too narrow.")
+    ends = ", ".join(f"{loss:.2f} with {count}" for count, loss in final.items())
+    show(figure, f"Loss after training, by the number of heads: {ends}.")
 
 
 def cost_by_tokens(tokens, projections, attention, d_model):
