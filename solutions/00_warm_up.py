@@ -149,8 +149,8 @@ print("x (B, T, D):", tuple(x.shape), " key_padding_mask (B, T):", tuple(key_pad
 # %% [markdown]
 # ### Exercise 0.3 · Masked mean (about 8 min)
 #
-# For each sequence, the mean of the tokens that are not padding, and these count whatever they hold. A sequence of nothing
-# but padding gives 0, not NaN. Shapes: (B, T, D), (B, T) → (B, D).
+# For each sequence, the mean of the tokens that are not padding, and these count whatever they hold. A sequence of
+# nothing but padding gives 0, not NaN. Shapes: (B, T, D), (B, T) → (B, D).
 #
 # <details><summary>Hint 1</summary>A sum and a count. <code>~key_padding_mask</code> is True where a token counts, and the sum of a bool tensor is how often it is True. What does 0 / 0 give?</details>
 # <details><summary>Hint 2 (nearly the solution)</summary><code>key_padding_mask[..., None]</code> has shape (B, T, 1): fill <code>x</code> with 0 there by <code>masked_fill</code>, and sum along axis 1. Divide by the counts, (B, 1), which <code>.clamp(min=1)</code> keeps from being 0.</details>
