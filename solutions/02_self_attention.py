@@ -383,8 +383,8 @@ with once_done("exercise 2.5"):
     print("want meets name, and every rival is less than half as strong:", bool(clear))
 
 # %% [markdown]
-# The identity compares like with like: names with names, wants with wants, gifts with gifts. Training has moved the bright
-# diagonal to where a *want* in the query meets a *name* in the key. Nobody told it so: a smaller loss did.
+# The identity compares like with like: names with names, wants with wants, gifts with gifts. Training has moved the
+# bright diagonal to where a *want* in the query meets a *name* in the key. Nobody told it so: a smaller loss did.
 #
 # ## Explain it
 #
