@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from unmasked import parts
-from unmasked.attempt import Once, Part
-from unmasked.criteria import close, holds, integers, shaped, tensor
+from unmasked.attempt import Foreign, Once, Part, same
+from unmasked.criteria import close, holds, integers, kind, shaped, tensor
 from unmasked.exercise import exercise
 
 
@@ -21,7 +21,9 @@ def _listed(value, sizes):
 
 def _return(value, wanted):
     """What to return, in a sentence, for who has returned `value`."""
-    return f"The result is None: is a `return` missing? {wanted}" if value is None else wanted
+    if value is None:
+        return f"The result is None: is a `return` missing? {wanted}"
+    return f"You return {kind(value)}, where a list is asked for. {wanted}" if isinstance(value, Foreign) else wanted
 
 
 def _equal(received, expected, sentence, otherwise, **shown):
@@ -54,6 +56,8 @@ NO_SIGNS = "Signs such as % and - are lost: each is a token of its own."
 DIGITS_AND_LETTERS = "Digits and letters that touch stay in one token: “4000k” is 4000 and k."
 SINGLE_DIGITS = "Each digit is a token: a run of digits is one."
 APOSTROPHE = "“what's” is cut at its apostrophe: inside of a token of letters an apostrophe counts as a letter."
+APOSTROPHE_LAST = "“kids'” loses its apostrophe: it counts as a letter at the end of a word too."
+ACCENTS = "“café” stays one token: letters are a to z here, so “é” is another character, a token of its own."
 FIRST_PLACE = (
     "A token that occurs twice has the same place both times: `find` begins at the start of the text each time; "
     "`re.finditer` knows where it is."
@@ -75,6 +79,8 @@ def _why_not_cut(pieces):
         SINGLE_DIGITS: _by(r"[a-z']+|\S"),
         "Each letter is a token: a run of letters is one.": _by(r"[0-9]+|\S"),
         APOSTROPHE: _by(r"[a-z]+|[0-9]+|\S"),
+        APOSTROPHE_LAST: _by(r"[a-z]+(?:'[a-z]+)?|[0-9]+|\S"),
+        ACCENTS: _by(r"(?:[^\W\d_]|')+|[0-9]+|\S"),
         "Spaces are tokens too; leave them out.": _found_with_spaces,
         "Several signs in a row are one token; each is one of its own.": _by(r"[a-z']+|[0-9]+|[^a-z0-9'\s]+"),
         "`end` is the place of a token's last letter; it is one further, so that text[start:end] is the token.": (
@@ -102,7 +108,7 @@ def split_tokens(attempt):
     yield holds(
         pieces is not None,
         "it is a list of places, (start, end) each",
-        _return(result, "Return a list with a pair of whole numbers, (start, end), for each token."),
+        _return(result, "Return a list of pairs of whole numbers: (start, end) for each token."),
     )
     yield _equal(
         pieces,
@@ -125,6 +131,14 @@ def split_tokens(attempt):
         wanted,
         "an apostrophe belongs to its word, and 4000k is two tokens",
         APOSTROPHE if pieces and "what's" not in pieces else DIGITS_AND_LETTERS,
+    )
+    text = "the kids' room in the café"
+    pieces, _ = cut(text, attempt(text))
+    yield _equal(
+        pieces,
+        ["the", "kids'", "room", "in", "the", "caf", "é"],
+        "so does one at the end of its word; letters are a to z",
+        APOSTROPHE_LAST if pieces and "kids'" not in pieces else ACCENTS,
     )
     text = "20.5 °  the lamp by the door!?"
     pieces, places = cut(text, attempt(text))
@@ -195,6 +209,28 @@ def _end_included(place, slots, tags):
     return "O" if slot is None else ("B-" if slot[0] == place[0] else "I-") + slot[2]
 
 
+def _start_left_out(place, slots, tags):
+    slot = next((slot for slot in slots if slot[0] < place[0] < slot[1]), None)
+    return "O" if slot is None else "I-" + slot[2]
+
+
+def _last_left_out(places, slots):
+    tags = ["O"] * len(places)
+    for start, end, slot in slots:
+        for number, (a, b) in enumerate(places):
+            if start <= a and b < end:
+                tags[number] = ("B-" if a == start else "I-") + slot
+    return tags
+
+
+def _by_token_numbers(places, slots):
+    tags = ["O"] * len(places)
+    for start, end, slot in slots:
+        for number in range(start, min(end, len(places))):
+            tags[number] = ("B-" if number == start else "I-") + slot
+    return tags
+
+
 def _only_whole(place, slots, tags):
     slot = next((slot for slot in slots if slot[:2] == place), None)
     return "O" if slot is None else "B-" + slot[2]
@@ -213,6 +249,8 @@ TOUCHING = (
 )
 END_INCLUDED = "The token right after a slot is tagged too: a slot's `end` is one past its last letter."
 FIRST_ONLY = "Only the first slot of a command is tagged; look for each token among all slots."
+OTHER_O = "Tokens outside of every slot have another tag than O, the capital letter."
+NO_HYPHEN = "Between B or I and the slot's name stands a hyphen: B-area."
 
 
 @exercise(
@@ -235,9 +273,17 @@ FIRST_ONLY = "Only the first slot of a command is tagged; look for each token am
         "Tokens outside of every slot are left out; they have the tag O.": lambda places, slots: [
             tag for tag in _tagged(_choice())(places, slots) if tag != "O"
         ],
-        "Tokens outside of every slot have another tag than O, the letter.": lambda places, slots: [
-            "0" if tag == "O" else tag for tag in _tagged(_choice())(places, slots)
-        ],
+        OTHER_O: lambda places, slots: ["o" if tag == "O" else tag for tag in _tagged(_choice())(places, slots)],
+        NO_HYPHEN: _tagged(_choice("B_{}", "I_{}")),
+        "The first token of a slot is left out: it begins where the slot does, so compare with `<=`.": (
+            _tagged(_start_left_out)
+        ),
+        "The last token of a slot is left out: both ends are one past the last letter, and may be equal.": (
+            _last_left_out
+        ),
+        "You take a slot's `start` and `end` for numbers of tokens; they are places in the text, as in `places`.": (
+            _by_token_numbers
+        ),
     },
 )
 def align_labels(attempt):
@@ -272,8 +318,12 @@ def align_labels(attempt):
 
 
 def _why_tagged(tags):
-    if tags[7] != "O":
+    if len({tags[place] for place in (0, 1, 5, 7)} - {"O"}) == 1 and tags[0] == tags[7]:
+        return OTHER_O
+    if tags[7] == "I-brightness":
         return END_INCLUDED
+    if any(tag[1:2] in ("_", " ") for tag in tags):
+        return NO_HYPHEN
     if tags[3] == "B-area":
         return ALL_BEGIN
     if tags[2] == "I-area":
@@ -304,6 +354,11 @@ def _prefixed(tags):
     return [(start, end, tags[start]) for start, end, _ in _spans(tags)]
 
 
+def _first_place_lost(tags):
+    """Remembers where a span began, and takes place 0 for no place."""
+    return [span for span in _spans(tags) if span[0]]
+
+
 def _each_token(tags):
     return [(place, place + 1, tag[2:]) for place, tag in enumerate(tags) if tag != "O"]
 
@@ -321,6 +376,7 @@ def _gaps_bridged(tags):
 
 WITH_LENGTH = "The second number is the length of a span; it should be where it ends, as in tags[first:end]."
 END_TOO_EARLY = "The second number is the last token of a span; it should be one further, as in tags[first:end]."
+FIRST_LOST = "A span at place 0 is lost: 0 counts as False in an `if`; ask `is not None`."
 LAST_LOST = "A span that reaches to the end of the command is lost: after the loop one may still be open."
 MERGED = "Two spans side by side become one: a B- always begins a new span."
 OTHER_SLOT = "An I- of another slot goes on with the span before it; it begins a new one."
@@ -338,6 +394,7 @@ BRIDGED = "An I- after an O goes on with a span before the O; a span has no gaps
             lambda tags: [(start, start + 1, slot) for start, _, slot in _spans(tags)]
         ),
         LAST_LOST: lambda tags: _spans(tags, last=False),
+        FIRST_LOST: _first_place_lost,
         MERGED: lambda tags: _spans(tags, joins=lambda span, tag: tag[2:] == span[2]),
         OTHER_SLOT: lambda tags: _spans(tags, joins=lambda span, tag: tag.startswith("I-")),
         STRAY: lambda tags: _spans(tags, begins=lambda tag: tag.startswith("B-")),
@@ -355,7 +412,7 @@ def spans_of(attempt):
     yield holds(
         spans is not None,
         "it is a list of spans, (first, end, slot) each",
-        _return(result, "Return a list with three entries, (first, end, slot), for each span."),
+        _return(result, "Return a list of spans, each of three entries: (first, end, slot)."),
     )
     tags, wanted = "O B-area I-area O B-name O O", [(1, 3, "area"), (4, 5, "name")]
     yield _same_spans(spans, wanted, f"{tags} has two spans", END_TOO_EARLY, [(1, 2, "area"), (4, 4, "name")], earns=1)
@@ -377,6 +434,8 @@ def _same_spans(spans, wanted, sentence, mistake, wrong, **earns):
     """The criterion that these are the spans, in any order. What the mistake gives is `wrong`."""
     spans = None if spans is None else sorted(spans, key=str)
     words = mistake if spans == wrong else "The spans are wrong; see the two lists."
+    if spans == [span for span in wanted if span[0]]:
+        words = FIRST_LOST
     return _equal(spans, wanted, sentence, words, **earns)
 
 
@@ -416,6 +475,8 @@ class _NoInit(nn.Module):
 
 TURNED = "The output layer has the wrong sizes: `nn.Linear` takes the size that goes in first, `d_model`, then `tags`."
 NO_MASK = "Padding changes the scores of the other tokens: hand `key_padding_mask` on to the encoder."
+RECTIFIED = "There is an activation after `output`: a score may be negative; return it as it is."
+DROPOUT_ADDED = "There is a dropout, which nobody has asked for: leave it out, or let it be off by default."
 MASK_INVERTED = "The mask is the wrong way round: hand it on as it is, True where a token is padding."
 
 
@@ -441,6 +502,12 @@ MASK_INVERTED = "The mask is the wrong way round: hand it on as it is, True wher
         ),
         "You return log-probabilities: leave the log-softmax out, since the loss takes scores (logits).": _classifier(
             lambda self, tokens, mask: _scores(self, tokens, mask).log_softmax(-1)
+        ),
+        RECTIFIED: _classifier(lambda self, tokens, mask: F.relu(_scores(self, tokens, mask))),
+        DROPOUT_ADDED: _classifier(
+            lambda self, tokens, mask: self.output(
+                F.dropout(self.encoder(self.embeddings(tokens), mask), 0.1, self.training)
+            )
         ),
         "The encoder is not used: the tokens are scored without their context.": _classifier(
             lambda self, tokens, mask: self.output(self.embeddings(tokens))
@@ -495,6 +562,13 @@ def TokenClassifier(attempt):
         earns=1,
     )
     yield close(model(tokens), right(None), "it works without a mask", "Without a mask the scores are wrong.")
+    model.mode(training=True)
+    yield close(
+        model(tokens, mask)[~mask],
+        right(mask)[~mask],
+        "and in training they are the same: nothing is dropped",
+        DROPOUT_ADDED,
+    )
     signals = model.gradients(tokens, mask)["parameters"]
     still = [name for name, signal in signals.items() if signal is None]
     yield holds(not still, "gradients reach every part", f"No gradient reaches {', '.join(still)}: is it detached?")
@@ -628,6 +702,17 @@ def _training(step=_step, loss_of=_loss_of, make=torch.optim.AdamW, ready=nn.Mod
     return train
 
 
+def _evaluating_afterwards(model, optimizer, batch, loss_of):
+    loss = _step(model, optimizer, batch, loss_of)
+    model.eval()
+    return loss
+
+
+def _means_so_far(model, batches, learning_rate):
+    losses = _training()(model, batches, learning_rate)
+    return [sum(losses[: count + 1]) / (count + 1) for count in range(len(losses))]
+
+
 def _never_cleared(model, optimizer, batch, loss_of):
     loss = loss_of(model, batch[0], batch[1], batch[2])
     loss.backward()
@@ -694,7 +779,15 @@ NEW_OPTIMIZERS = (
 MODEL_MASK = (
     "The model is called without the mask, so that tokens attend to padding: `model(tokens, key_padding_mask)`."
 )
-EVALUATION = "Dropout is off: the model came in evaluation mode. Call `model.train()` before the loop."
+EVALUATION = (
+    "Dropout is off: the model is in evaluation mode, in which it came. Call `model.train()` before the loop, and no "
+    "`model.eval()`."
+)
+EVALUATION_LATER = (
+    "Dropout is off from the second batch on: something in your loop, `model.eval()` perhaps, ends the training mode."
+)
+RATE_UNUSED = "`learning_rate` is not used: hand it to the optimizer as `lr`."
+SOFAR = "You return the mean of the losses so far; return the loss of each batch."
 
 
 NO_LENGTH = "`batches` has no length: a generator makes one batch after another. Go through it with `for`."
@@ -731,6 +824,7 @@ NO_DECAY = (
         NO_STEP: _training(_cleared_between),
         NEW_OPTIMIZERS: _new_optimizers,
         EVALUATION: _training(ready=nn.Module.eval),
+        EVALUATION_LATER: _training(_evaluating_afterwards),
         MODEL_MASK: _training(loss_of=lambda model, tokens, labels, mask: _right_loss(model(tokens), labels, mask)),
         "Padding counts in the loss: hand the mask to `token_loss` too.": _training(
             loss_of=lambda model, tokens, labels, mask: _right_loss(model(tokens, mask), labels, torch.zeros_like(mask))
@@ -738,7 +832,11 @@ NO_DECAY = (
         SOFTMAX_FIRST.replace("cross-entropy", "loss"): _training(
             loss_of=lambda model, tokens, labels, mask: _right_loss(model(tokens, mask).softmax(-1), labels, mask)
         ),
-        "`learning_rate` is not used: hand it to the optimizer as `lr`.": _training(rate=1e-3),
+        RATE_UNUSED: _training(rate=1e-3),
+        "Your optimizer's rate is 10 times `learning_rate`; hand it on as it is.": (
+            lambda model, batches, learning_rate: _training()(model, batches, 10 * learning_rate)
+        ),
+        SOFAR: _means_so_far,
         "The optimizer is SGD; use `torch.optim.AdamW`.": _training(make=torch.optim.SGD),
         "Only the first batch is used: is there a `return` inside the loop?": lambda model, batches, learning_rate: (
             _training()(model, [next(batches)], learning_rate)
@@ -783,11 +881,12 @@ def train(attempt):
         "model and to `token_loss`.",
     )
     yield holds(not torch.allclose(losses, still, atol=1e-4), "then the model changes", NO_STEP)
+    improved = close(losses[:2], expected[:2], "", "", tolerance=2e-3).holds
     yield close(
         losses[:2],
         expected[:2],
         "after one step the second loss is that of the improved model",
-        "After the first step the model is not what AdamW makes of it: zero_grad, loss, backward, step, in this order?",
+        "" if improved else _why_not_improved(attempt, (sizes, table, batches), losses, expected),
         tolerance=2e-3,
         earns=1,
     )
@@ -799,5 +898,28 @@ def train(attempt):
         "they are, and the same AdamW takes the step, at the same rate.",
         tolerance=5e-4,
     )
-    (first,) = attempt(Part("Tagger", (*sizes, 0.5), table), Once(batches[:1]), RATE)
-    yield holds(abs(first - expected[0]) > 1e-3, "in training mode, with dropout", EVALUATION)
+    # Dropout with rate 1 drops everything, so that its losses hold no chance.
+    dropped = attempt(Part("Tagger", (*sizes, 1.0), table), Once(batches), RATE)
+    dropping = parts.Tagger(*sizes, 1.0)
+    dropping.load_state_dict(table)
+    expected = torch.tensor(_training()(dropping, batches, RATE))
+    dropped = torch.tensor(dropped, dtype=torch.float32)
+    yield close(dropped[:1], expected[:1], "in training mode, with dropout", EVALUATION)
+    yield close(dropped, expected, "from the first batch to the last", EVALUATION_LATER, tolerance=5e-4)
+
+
+def _why_not_improved(attempt, task, losses, expected):
+    """Why the second loss is not that of the model after a step at the rate: which rate is it, or which loss?"""
+    sizes, table, batches = task
+    if abs(losses[1] - expected[:2].mean()) < 1e-4:
+        return SOFAR
+    if same(attempt(Part("Tagger", sizes, table), Once(batches), 2 * RATE), losses.tolist()):
+        return RATE_UNUSED
+    for factor in (0.01, 0.1, 0.5, 2, 10, 100):
+        other = parts.Tagger(*sizes)
+        other.load_state_dict(table)
+        if abs(losses[1] - _training()(other, batches[:2], factor * RATE)[1]) < 1e-3:
+            return f"Your optimizer's rate is {factor:g} times `learning_rate`; hand it on as it is."
+    return (
+        "After the first step the model is not what AdamW makes of it: zero_grad, loss, backward, step, in this order?"
+    )

@@ -7,9 +7,12 @@ import torch.nn.functional as F
 from torch import nn
 
 
-# `[^\W\d_]` is a letter of any language, so that "küche" stays one token.
+# Each kind of token has a name, and `join` makes one pattern of the three; since signs are what is
+# neither of the others, their order does not matter.
 def split_tokens(text):
-    return [match.span() for match in re.finditer(r"(?:[^\W\d_]|')+|\d+|\S", text)]
+    letters, digits, sign = r"[a-z']+", r"[0-9]+", r"[^a-z'0-9\s]"
+    pattern = re.compile("|".join([sign, digits, letters]))
+    return [match.span() for match in pattern.finditer(text)]
 
 
 # Every letter of a slot gets a tag first; then each token takes that of its first letter, and no loop

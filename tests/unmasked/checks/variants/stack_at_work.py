@@ -15,13 +15,13 @@ def split_with_a_pattern(text):
 
 
 def split_as_lists(text):
-    return [[m.start(), m.end()] for m in re.compile(r"(?:[^\W\d_]|')+|[0-9]+|\S").finditer(text)]
+    return [[m.start(), m.end()] for m in re.compile(r"(?:[a-z]|')+|\d+|\S").finditer(text)]
 
 
 def kind_of(letter):
     if letter.isspace():
         return "space"
-    return "word" if letter.isalpha() or letter == "'" else "number" if letter.isdigit() else "sign"
+    return "word" if "a" <= letter <= "z" or letter == "'" else "number" if letter.isdigit() else "sign"
 
 
 def split_letter_by_letter(text):
@@ -51,6 +51,19 @@ def split_with_numpy(text):
     return [tuple(np.array(match.span())) for match in re.finditer(r"[a-z']+|[0-9]+|\S", text)]
 
 
+def split_by_isalpha(text):
+    places = []
+    for place, letter in enumerate(text):
+        kinds = [("word" if c.isalpha() or c == "'" else "number" if c.isdigit() else c) for c in text[: place + 1]]
+        if letter.isspace():
+            continue
+        if place and kinds[-1] == kinds[-2] and len(kinds[-1]) > 1:
+            places[-1] = (places[-1][0], place + 1)
+        else:
+            places.append((place, place + 1))
+    return places
+
+
 def find_from_the_start(text):
     return [(text.index(w), text.index(w) + len(w)) for w in re.findall(r"[a-z']+|[0-9]+|[^\s]", text)]
 
@@ -73,6 +86,17 @@ def align_by_slots(places, slots):
         inside = [i for i, (a, b) in enumerate(places) if start <= a and b <= end]
         for number, i in enumerate(inside):
             tags[i] = f"{'I' if number else 'B'}-{slot}"
+    return tags
+
+
+def align_with_a_pointer(places, slots):
+    """Goes through both once; they stand in the order of the text."""
+    tags, waiting = [], list(slots)
+    for start, _ in places:
+        while waiting and waiting[0][1] <= start:
+            waiting.pop(0)
+        inside = waiting and waiting[0][0] <= start
+        tags.append(("B-" if start == waiting[0][0] else "I-") + waiting[0][2] if inside else "O")
     return tags
 
 
@@ -155,6 +179,17 @@ def spans_of_numpy(tags):
     return [(np.int64(first), np.int64(end), slot) for first, end, slot in spans_by_edges(tags)]
 
 
+def spans_but_not_at_0(tags):
+    spans, start, slot = [], None, None
+    for place, tag in enumerate([*tags, "O"]):
+        if start and tag != f"I-{slot}":
+            spans.append((start, place, slot))
+            start = None
+        if not start and tag != "O":
+            start, slot = place, tag[2:]
+    return spans
+
+
 def lengths_of_spans(tags):
     return [(first, end - first, slot) for first, end, slot in spans_by_edges(tags)]
 
@@ -208,7 +243,7 @@ class ClassifierByHand(nn.Module):
         return torch.einsum("btd,cd->btc", x, self.output.weight) + self.output.bias
 
 
-class WithDropout(ClassifierStepByStep):
+class WithOwnDropout(ClassifierStepByStep):
     def __init__(self, embeddings, encoder, d_model, tags):
         super().__init__(embeddings, encoder, d_model, tags)
         self.dropout = nn.Dropout(0.1)
@@ -414,6 +449,35 @@ def train_without_step(model, batches, learning_rate):
     return losses
 
 
+def train_at_a_fixed_rate(model, batches, learning_rate):
+    return train_in_another_order(model, batches, 3e-3)
+
+
+def train_ten_times_as_fast(model, batches, learning_rate):
+    return train_in_another_order(model, batches, learning_rate * 10)
+
+
+def train_and_average(model, batches, learning_rate):
+    total, means = 0.0, []
+    for count, loss in enumerate(train_in_another_order(model, batches, learning_rate), start=1):
+        total += loss
+        means.append(total / count)
+    return means
+
+
+def train_and_evaluate(model, batches, learning_rate):
+    model.train()
+    optimizer, losses = torch.optim.AdamW(model.parameters(), lr=learning_rate), []
+    for tokens, labels, mask in batches:
+        optimizer.zero_grad()
+        loss = loss_by_hand(model(tokens, mask), labels, mask)
+        model.eval()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
 VARIANTS = {
     "split_tokens": {
         "another pattern": split_with_a_pattern,
@@ -425,6 +489,7 @@ VARIANTS = {
     "align_labels": {
         "by slots": align_by_slots,
         "overlap": align_with_overlap,
+        "a pointer": align_with_a_pointer,
     },
     "spans_of": {
         "a while": spans_with_a_while,
@@ -435,7 +500,6 @@ VARIANTS = {
     "TokenClassifier": {
         "step by step": ClassifierStepByStep,
         "by hand": ClassifierByHand,
-        "dropout": WithDropout,
     },
     "token_loss": {
         "by hand": loss_by_hand,
@@ -453,19 +517,27 @@ REWRITTEN_MISTAKES = {
     "split_tokens": {
         "occurs twice": find_from_the_start,
         "at spaces only": split_at_spaces,
+        "letters are a to z": split_by_isalpha,
         "are lost": lambda text: [match.span() for match in re.finditer(r"[\w']+", text)],
     },
     "align_labels": {
         "Only the last slot": overwriting_loop,
         "side by side become one": begins_after_another_tag,
         "begins with I-": begins_after_o,
+        "the capital letter": lambda places, slots: [tag.replace("O", "o") for tag in align_by_slots(places, slots)],
+        "stands a hyphen": lambda places, slots: [tag.replace("-", "_") for tag in align_by_slots(places, slots)],
     },
     "spans_of": {
         "to the end of the command is lost": spans_without_the_last,
+        "at place 0 is lost": spans_but_not_at_0,
         "without a B-": spans_of_b_only,
         "length of a span": lengths_of_spans,
     },
-    "TokenClassifier": {"return probabilities": Probabilities, "hand `key_padding_mask` on": Unmasked},
+    "TokenClassifier": {
+        "return probabilities": Probabilities,
+        "hand `key_padding_mask` on": Unmasked,
+        "There is a dropout": WithOwnDropout,
+    },
     "token_loss": {
         "divide by the number of all": zeroed_but_divided_by_all,
         "a loss of log C each": scores_set_to_zero,
@@ -482,5 +554,9 @@ REWRITTEN_MISTAKES = {
         "clip the gradients": train_and_clip,
         "Dropout is off": train_without_dropout,
         "does not change": train_without_step,
+        "`learning_rate` is not used": train_at_a_fixed_rate,
+        "10 times `learning_rate`": train_ten_times_as_fast,
+        "losses so far": train_and_average,
+        "from the second batch on": train_and_evaluate,
     },
 }
