@@ -8,6 +8,11 @@ import torch
 
 from unmasked.attempt import Foreign
 
+NO_GRADIENT = (
+    "No gradient flows back through the result, so layers before it could never learn: `.item()`, `float(...)`, "
+    "`torch.tensor(...)` and `.detach()` make plain numbers of tensors."
+)
+
 
 @dataclass(frozen=True)
 class Criterion:
@@ -83,6 +88,13 @@ def close(received, expected, sentence, otherwise, earns=0, tolerance=1e-4):
         return Criterion(sentence, False, wanted)
     good = torch.allclose(received, expected, rtol=tolerance, atol=tolerance)
     return Criterion(sentence, good, otherwise, expected, received, earns)
+
+
+def differentiable(attempt, *inputs, arguments):
+    """The criterion that gradients reach so many of the first arguments."""
+    gradients = attempt.gradients(*inputs)["arguments"][:arguments]
+    reached = [gradient is not None and bool(gradient.any()) for gradient in gradients]
+    return holds(reached == [True] * arguments, "gradients flow back through it", NO_GRADIENT)
 
 
 def kind(value):

@@ -6,8 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from unmasked.attempt import AttemptFailed
-from unmasked.checks.self_attention import NO_GRADIENT, differentiable, without_gradient
-from unmasked.criteria import close, holds, shaped, tensor
+from unmasked.criteria import NO_GRADIENT, close, differentiable, holds, shaped, tensor
 from unmasked.exercise import exercise
 
 # Every size differs from every other, so that a wrong axis can't hide.
@@ -57,6 +56,11 @@ def _equal(received, expected, sentence, otherwise, what="the result", earns=0):
 
 
 # What the wrong implementations are made of: each of them changes one thing.
+
+
+def without_gradient(function):
+    """A function whose result is plain numbers, made a tensor again."""
+    return lambda *args, **kwargs: torch.tensor(function(*args, **kwargs).tolist())
 
 
 def _split(x, heads):

@@ -4,24 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unmasked.criteria import close, holds, shaped, tensor
+from unmasked.criteria import NO_GRADIENT, close, differentiable, holds, shaped, tensor
 from unmasked.exercise import exercise
 
 # Every size differs from every other, so that a wrong axis can't hide.
 B, Q, S, K = 2, 3, 5, 8
 D, T = 6, 4
 READY_MADE = ("scaled_dot_product_attention", "multi_head_attention_forward")
-NO_GRADIENT = (
-    "No gradient flows back through the result, so layers before it could never learn: `.item()`, `float(...)`, "
-    "`torch.tensor(...)` and `.detach()` make plain numbers of tensors."
-)
-
-
-def differentiable(attempt, *inputs, arguments):
-    """The criterion that gradients reach so many of the first arguments."""
-    gradients = attempt.gradients(*inputs)["arguments"][:arguments]
-    reached = [gradient is not None and bool(gradient.any()) for gradient in gradients]
-    return holds(reached == [True] * arguments, "gradients flow back through it", NO_GRADIENT)
 
 
 def without_gradient(function):
