@@ -6,7 +6,7 @@
 #
 # **At the end you will have built** the whole way from text to a tensor of vectors: a vocabulary, the WordPiece
 # tokenizer of BERT (equal to Hugging Face's on every verse of the course's text), padded batches with their mask, and
-# the embedding. It takes about 80 minutes.
+# the embedding. It takes about 90 minutes.
 
 # %%
 import re

@@ -5,7 +5,7 @@
 # company: each word looks at all the others, decides how much each of them matters, and takes in a weighted average.
 #
 # **At the end you will have built** a `SelfAttention` module with learnable matrices that ignores padding: the core of
-# every transformer (Vaswani et al. 2017, "Attention Is All You Need"). It takes about 60 minutes.
+# every transformer (Vaswani et al. 2017, "Attention Is All You Need"). It takes about 70 minutes.
 #
 # Run a cell with Shift+Enter. Where a cell says `# YOUR CODE HERE`, write your code in the place of
 # `raise NotImplementedError()`. The cell below it checks your work at once, as often as you like.

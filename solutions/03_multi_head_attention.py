@@ -6,7 +6,7 @@
 #
 # **At the end you will have built** `MultiHeadAttention`, number for number the same as PyTorch's, and seen its heads
 # divide the work of reading real text among themselves (Vaswani et al. 2017, "Attention Is All You Need", section
-# 3.2.2). It takes about 60 minutes.
+# 3.2.2). It takes about 80 minutes.
 
 # %%
 import functools
