@@ -33,7 +33,7 @@ REFERENCES = {
 }
 KNOWN = {each.__name__: (lesson, each) for lesson, references in REFERENCES.items() for each in references}
 
-STOOD_IN = "With the course's `{}`: yours does not pass its check. {}"
+STOOD_IN = "With the course's `{}`: yours {}"
 ONLY_EXERCISES = (
     " Only imports and the cells of exercises are carried on: put into an exercise's cell all that it uses."
 )
@@ -168,7 +168,7 @@ class _Notebook:
             verdict = self.exercises[name](own[name]) if name in own else None
             if verdict is None or not verdict.passed:
                 own[name] = getattr(stand_ins, name)
-                self.replaced[name] = _with_advice(verdict.diagnosis) if verdict else ""
+                self.replaced[name] = _what_is_wrong(verdict)
         return {name: self.replaced[name] for name in names if name in self.replaced}
 
     def _calls(self, name, other):
@@ -184,6 +184,15 @@ def _find(lesson):
         if path.exists():
             return path
     raise FallsBack(f"{lesson.name}.ipynb is not in this folder.")
+
+
+def _what_is_wrong(verdict):
+    """How a sentence about the learner's function goes on; `verdict` is None if there is no such function."""
+    if verdict is None:
+        return "is not there."
+    if not verdict.attempted:
+        return "is not written yet."
+    return f"does not pass its check. {_with_advice(verdict.diagnosis)}"
 
 
 def _with_advice(diagnosis):

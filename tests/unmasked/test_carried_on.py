@@ -225,6 +225,16 @@ def test_an_earlier_exercise_that_fails_is_stood_in_for_and_named(learner, told)
     assert torch.allclose(mine(x), theirs(x), atol=1e-5)
 
 
+@pytest.mark.parametrize("answer, reason", [
+    (None, "is not written yet."),
+    ("def cut_heads(x, heads):\n    pass", "is not there."),
+])  # fmt: skip
+def test_an_earlier_exercise_that_was_never_attempted_is_not_called_wrong(learner, told, answer, reason):
+    learner(split_heads=answer)
+    said = told("MultiHeadAttention")["MultiHeadAttention"]
+    assert said == f"yours. With the course's `split_heads`: yours {reason}"
+
+
 def test_an_earlier_exercise_that_is_not_called_is_not_named(learner, told):
     learner(split_heads=None, MultiHeadAttention=VARIANTS["MultiHeadAttention"])
     assert told("MultiHeadAttention")["MultiHeadAttention"] == "yours."

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from unmasked.attempt import AttemptFailed
 from unmasked.criteria import close, holds, integers, shaped, tensor
-from unmasked.exercise import exercise
+from unmasked.exercise import exercise, explain
 
 B, T, D, V, PLACES = 3, 5, 12, 17, 9  # sequences, tokens, width, vocabulary, positions
 HEADS, LAYERS, HIDDEN = 4, 3, 14
@@ -94,6 +95,26 @@ def _positions_of_rows(net, tokens, kinds):
     return net.word(tokens) + net.position(torch.arange(tokens.shape[0]))[:, None] + net.token_type(kinds)
 
 
+def _positions(find):
+    """A BertEmbeddings that looks other positions up."""
+    return _embeddings(
+        lambda net, tokens, kinds: net.word(tokens) + net.position(find(net, tokens)) + net.token_type(kinds)
+    )
+
+
+def _norm_over_rows(net, x):
+    alike = F.layer_norm(x, x.shape[1:], eps=EPS)
+    return alike * net.norm.weight + net.norm.bias
+
+
+def _norm_of_each(net, tokens, kinds):
+    return (
+        net.norm(net.word(tokens))
+        + net.norm(net.position(torch.arange(tokens.shape[1])))
+        + net.norm(net.token_type(kinds))
+    )
+
+
 @exercise(
     points=2,
     mistakes={
@@ -115,6 +136,15 @@ def _positions_of_rows(net, tokens, kinds):
         "Your positions count the rows of the batch; they count the tokens of a row: `tokens.shape[1]`.": (
             _embeddings(_positions_of_rows)
         ),
+        "You make as many positions as the batch has rows, `tokens.shape[0]` or `len(tokens)`; they count the tokens "
+        "of a row: `tokens.shape[1]`.": _positions(lambda net, tokens: torch.arange(tokens.shape[0])),
+        "You add all `max_tokens` positions; a row has fewer tokens: take the first `tokens.shape[1]`.": (
+            _positions(lambda net, tokens: torch.arange(net.position.num_embeddings))
+        ),
+        "You look the positions up by the tokens' ids; a position is a place in the row, 0, 1, 2, ...: "
+        "`torch.arange(tokens.shape[1])`.": _positions(lambda net, tokens: tokens),
+        "You look up a number that its table does not have: token types are 0 and 1, and positions count from 0 in "
+        "each row.": _embeddings(lambda net, tokens, kinds: _right_sum(net, tokens, tokens)),
         "Your positions start with 1; the first token stands at 0.": (
             _embeddings(
                 lambda net, tokens, kinds: (
@@ -134,6 +164,12 @@ def _positions_of_rows(net, tokens, kinds):
                 ),
                 finish=lambda net, x: x,
             )
+        ),
+        "Each of the three vectors is normalized alone; their sum is to be.": (
+            _embeddings(_norm_of_each, finish=lambda net, x: x)
+        ),
+        "You normalize a whole row at once; each token is normalized alone, over its `d_model` numbers.": (
+            _embeddings(finish=_norm_over_rows)
         ),
         "The words' vectors are multiplied by √d_model, as in the first transformer; BERT doesn't do that.": (
             _embeddings(
@@ -156,7 +192,7 @@ def BertEmbeddings(attempt):
     net = attempt.build(V, D, PLACES)
     yield _fits(net, state)
     net.mode(training=False)
-    tokens = integers(0, V, (B, T))
+    tokens = integers(2, PLACES, (B, T))  # ids that are positions as well: to mix these up is no IndexError
     expected = _embedded(state, tokens, torch.zeros_like(tokens))
     result = net(tokens)
     yield shaped(result, B=B, T=T, D=D)
@@ -243,6 +279,10 @@ def _rename(pooler=None, positions=None, after=lambda new: new, **table):
     return rename
 
 
+def _not_in_table(name):
+    raise KeyError(name)
+
+
 @exercise(
     points=2,
     mistakes={
@@ -293,6 +333,9 @@ def _rename(pooler=None, positions=None, after=lambda new: new, **table):
             _rename(embeddings_LayerNorm="embeddings.LayerNorm")
         ),
         "The pooler has no place in our model; return None for it.": _rename(pooler=lambda name: name),
+        "For the pooler it raises KeyError; return None. `table.get(name)` gives None for what is not in a table.": (
+            _rename(pooler=_not_in_table)
+        ),
         "`embeddings.position_ids` is not learned, only 0, 1, 2, ...; return None for it.": (
             _rename(positions="embeddings.position_ids")
         ),
@@ -307,12 +350,13 @@ def rename(attempt):
     received = {name: attempt(name) for layer in (1, 5, 11) for name in [f"encoder.layer.{layer}.{INSIDE[-1]}"]}
     yield _names(received, "every layer keeps its number", earns=1)
     for name in WITHOUT_A_PLACE:
-        result = attempt(name)
-        yield holds(
-            result is None,
-            f"`{name}` has no place: None",
-            f"For `{name}` you return {result!r}; our model has no place for it, so return None.",
-        )
+        try:
+            result = attempt(name)
+            told = f"For `{name}` you return {result!r}; our model has no place for it, so return None."
+        except AttemptFailed as failed:
+            result = failed
+            told = f"Our model has no place for `{name}`, so return None. {explain(failed.reply)}"
+        yield holds(result is None, f"`{name}` has no place: None", told)
 
 
 def _names(received, sentence, earns=0):
@@ -373,8 +417,8 @@ def _bert(
     shared_part=None,
     last_norm=False,
     embeddings=None,
-    enter=lambda model, tokens: model.embeddings(tokens),
-    masked=lambda mask: mask,
+    enter=lambda model, tokens, mask: model.embeddings(tokens),
+    masked=lambda mask, tokens: mask,
 ):
     """A Bert that is wrong in one thing."""
 
@@ -391,9 +435,9 @@ def _bert(
             self.encoder.norm = nn.LayerNorm(d_model) if last_norm else nn.Identity()
 
         def forward(self, tokens, key_padding_mask=None):
-            x = enter(self, tokens)
+            x = enter(self, tokens, key_padding_mask)
             for block in self.encoder.blocks:
-                x = block(x, masked(key_padding_mask))
+                x = block(x, masked(key_padding_mask, tokens))
             return self.encoder.norm(x)
 
     return Bert
@@ -409,9 +453,17 @@ class _WithPooler(_bert()):
     points=3,
     uses=("BertEmbeddings",),
     mistakes={
-        "The blocks' norms keep PyTorch's eps, 1e-5; BERT's is 1e-12, in every norm.": _bert(eps=(1e-5, 1e-5)),
-        "Only one norm of a block has BERT's eps: `feed_forward_norm` still has 1e-5.": _bert(eps=(EPS, 1e-5)),
-        "Only one norm of a block has BERT's eps: `attention_norm` still has 1e-5.": _bert(eps=(1e-5, EPS)),
+        "The blocks' norms compute with PyTorch's eps, 1e-5; BERT's is 1e-12, in every norm. If you have set `.eps` of "
+        "each to 1e-12, your own `EncoderBlock` of lesson 05 does not use it: call the norms themselves there, "
+        "`self.attention_norm(...)` and `self.feed_forward_norm(...)`, save, and carry it on again.": _bert(
+            eps=(1e-5, 1e-5)
+        ),
+        "Only one norm of a block computes with BERT's eps: `feed_forward_norm` still uses 1e-5.": (
+            _bert(eps=(EPS, 1e-5))
+        ),
+        "Only one norm of a block computes with BERT's eps: `attention_norm` still uses 1e-5.": (
+            _bert(eps=(1e-5, EPS))
+        ),
         "Your blocks are pre-norm; BERT is post-norm: `pre_norm=False`.": _bert(pre_norm=True),
         "Your encoder has a last norm; a post-norm block ends in one, so BERT has no other.": _bert(last_norm=True),
         "The feed-forward net has GELU's approximation with tanh; BERT's has the exact one.": _bert(form="tanh"),
@@ -420,9 +472,21 @@ class _WithPooler(_bert()):
         "All blocks share one `feed_forward`: make a new one for each, inside the loop.": (
             _bert(shared_part="feed_forward")
         ),
-        "The mask does not reach the blocks.": _bert(masked=lambda mask: None),
+        "The mask does not reach the blocks.": _bert(masked=lambda mask, tokens: None),
+        "You make a mask of the tokens that are 0; hide what the argument `key_padding_mask` says.": (
+            _bert(masked=lambda mask, tokens: tokens == 0)
+        ),
+        "Besides the padding you hide tokens that are 0; only `key_padding_mask` says what is hidden.": (
+            _bert(masked=lambda mask, tokens: None if mask is None else mask | (tokens == 0))
+        ),
+        "Where no mask is passed in, you make one of the tokens that are 0; None means that nothing is hidden.": (
+            _bert(masked=lambda mask, tokens: tokens == 0 if mask is None else mask)
+        ),
+        "You pass the mask to the embeddings, whose second argument is `token_types`; it belongs to the encoder.": (
+            _bert(enter=lambda model, tokens, mask: model.embeddings(tokens, mask))
+        ),
         "The mask is turned round: True means padding, as everywhere in this course.": (
-            _bert(masked=lambda mask: None if mask is None else ~mask)
+            _bert(masked=lambda mask, tokens: None if mask is None else ~mask)
         ),
         "The hidden width is `d_hidden`; 4 · d_model is only what most models pass in.": (
             _bert(lambda heads, layers, hidden: (heads, layers, 4 * D))
@@ -437,7 +501,9 @@ class _WithPooler(_bert()):
         "The number of heads is fixed in yours, to 12: make as many as `heads` says.": (
             _bert(lambda heads, layers, hidden: (12, layers, hidden))
         ),
-        "The embeddings in it have no norm.": _bert(enter=lambda model, tokens: _vectors(model.embeddings, tokens)),
+        "The embeddings in it have no norm.": (
+            _bert(enter=lambda model, tokens, mask: _vectors(model.embeddings, tokens))
+        ),
         "There is a pooler in it; BERT's has no place in ours, since nothing here needs it.": _WithPooler,
         "There is one block too few.": _bert(lambda heads, layers, hidden: (heads, layers - 1, hidden)),
     },
@@ -455,7 +521,7 @@ def Bert(attempt):
     model = attempt.build(V, D, HEADS, LAYERS, HIDDEN, PLACES)
     yield _fits(model, _state(words, layers))
     model.mode(training=False)
-    tokens = integers(0, V, (B, T))
+    tokens = integers(1, V, (B, T))  # no 0: who takes 0 for padding is told so below
     result = model(tokens)
     yield shaped(result, B=B, T=T, D=D)
     yield close(
@@ -469,6 +535,7 @@ def Bert(attempt):
     )
     mask = torch.zeros(B, T, dtype=torch.bool)
     mask[0, 3:] = mask[1, 2:] = True
+    tokens[2, 1] = 0
     received, expected = model(tokens, mask), _encoded(words, layers, tokens, mask)
     shape = shaped(received, B=B, T=T, D=D, what="the result with a mask")
     yield shape
@@ -478,6 +545,12 @@ def Bert(attempt):
         "padding is hidden from every token",
         "With a mask, the results of tokens that are no padding are wrong: does it reach every block?",
         earns=1,
+    )
+    yield close(
+        model(tokens),
+        _encoded(words, layers, tokens),
+        "without a mask nothing is hidden, token 0 neither",
+        "Without a mask, the result is wrong where token 0 occurs: nothing is to be hidden.",
     )
     for layer in layers:
         _hush(layer)
@@ -599,6 +672,44 @@ def _of_some(choose):
     return first_difference
 
 
+def _all_close(mine, theirs, tolerance=1e-5):
+    different = (name for name in theirs if not torch.allclose(mine[name], theirs[name], atol=tolerance))
+    return next(((name, _largest(mine[name] - theirs[name])) for name in different), None)
+
+
+def _relative_tolerance(mine, theirs, tolerance=1e-5):
+    different = (name for name in theirs if not torch.allclose(mine[name], theirs[name], tolerance))
+    return next(((name, _largest(mine[name] - theirs[name])) for name in different), None)
+
+
+def _both_tolerances(mine, theirs, tolerance=1e-5):
+    different = (name for name in theirs if not torch.allclose(mine[name], theirs[name], tolerance, tolerance))
+    return next(((name, _largest(mine[name] - theirs[name])) for name in different), None)
+
+
+def _share(size):
+    """A `first_difference` that divides by the size of the numbers."""
+
+    def first_difference(mine, theirs, tolerance=1e-5):
+        for name in theirs:
+            share = ((mine[name] - theirs[name]).abs() / size(theirs[name])).max().item()
+            if not share <= tolerance:
+                return name, share
+        return None
+
+    return first_difference
+
+
+def _told(tell):
+    """A `first_difference` that is right, and returns something else."""
+
+    def first_difference(mine, theirs, tolerance=1e-5):
+        found = _by(_largest)(mine, theirs, tolerance)
+        return found and tell(*found)
+
+    return first_difference
+
+
 def _nan_first(mine, theirs, tolerance=1e-5):
     for name in theirs:
         if mine[name].isnan().any():
@@ -643,10 +754,34 @@ def _nan_is_0(mine, theirs, tolerance=1e-5):
         "The first layer is left out; look at all.": _all_but_the_first,
         "You look at the first layer only: `return None` must come after the loop.": _first_layer_only,
         "You return the layer's number; its name is asked for.": _number_of_layer,
+        "You return the difference first; the name comes first: `return name, difference`.": (
+            _told(lambda name, difference: (difference, name))
+        ),
+        "You return the name alone; the difference is asked for too: `return name, difference`.": (
+            _told(lambda name, difference: name)
+        ),
+        "You return the difference alone; the name is asked for too: `return name, difference`.": (
+            _told(lambda name, difference: difference)
+        ),
+        "You divide each difference by the number itself; the difference as it is is asked for.": _share(torch.abs),
+        "You divide by the largest number of the layer; the difference as it is is asked for.": (
+            _share(lambda x: x.abs().max())
+        ),
         "You ask for equality to the last digit; anything up to `tolerance` is rounding.": (
             _by(_largest, lambda difference, tolerance: difference == 0)
         ),
         "The `tolerance` that is passed in has no effect.": _fixed,
+        "A difference of exactly `tolerance` is no difference yet: more than that is asked for.": (
+            _by(_largest, lambda difference, tolerance: difference < tolerance)
+        ),
+        "Where the numbers are large, yours passes over more: `torch.allclose` adds a share of them to `atol`, unless "
+        "you say `rtol=0`.": _all_close,
+        "The tolerance is a share of the numbers in yours (it is `rtol`, the third argument of `torch.allclose`), so "
+        "that near 0 rounding counts as a difference: say `rtol=0, atol=tolerance`.": _relative_tolerance,
+        "Yours passes over a share of the numbers too, as `rtol=tolerance` does; say `rtol=0`.": _both_tolerances,
+        "You round the difference before you compare it, so that one a little above `tolerance` gets lost.": (
+            _by(lambda difference: round(_largest(difference), 5))
+        ),
         "NaN slips through: it is not greater than anything. Leave it as it is, and ask for "
         "`not difference <= tolerance`.": (_by(_largest, lambda difference, tolerance: not difference > tolerance)),
         "You turn NaN into 0 before you compare; leave it as it is, since NaN is a difference.": _of_some(
@@ -661,6 +796,13 @@ def first_difference(attempt):
     theirs = {name: tensor(B, T, D, scale=2) for name in ("embeddings", "block 0", "block 1", "block 2")}
     theirs["embeddings"][1, 2, 3], theirs["block 1"][1, 2, 3] = -0.75, 2.0
     rounded = {name: value + tensor(B, T, D, scale=1.5e-6) for name, value in theirs.items()}
+    ones = {name: torch.ones(B, T, D) for name in theirs}
+    result = attempt({name: value + 5e-6 for name, value in ones.items()}, ones)
+    yield holds(
+        result is None,
+        "where all numbers are 1 and differ by 0.000005, the result is None",
+        f"Differences of 0.000005 are rounding, so the result must be None; yours is {_shown(result)}.",
+    )
     result = attempt(rounded, theirs)
     yield holds(
         result is None,
@@ -681,6 +823,14 @@ def first_difference(attempt):
     yield _found(attempt(growing, theirs), "embeddings", 0.01, "of several layers, the first is named", earns=1)
     result = attempt(growing, theirs, 0.5)
     yield _found(result, "block 1", 3.0, "with a larger tolerance, smaller differences are passed over")
+    whole = {"embeddings": torch.full((B, T, D), 2.0**20), "block 0": torch.full((B, T, D), 1.0)}
+    result = attempt(_nudged(whole, {"embeddings": 0.5, "block 0": 1.0}), whole, 0.5)
+    yield _found(result, "block 0", 1.0, "a difference of exactly the tolerance is passed over")
+    zeros = {name: torch.zeros(B, T, D) for name in theirs}
+    result = attempt(_nudged(zeros, {"block 1": 1.4e-5}), zeros)
+    yield _found(result, "block 1", 1.4e-5, "a difference a little above the tolerance is found")
+    result = attempt(_nudged(whole, {"embeddings": 1.0}), whole, 0.5)
+    yield _found(result, "embeddings", 1.0, "large numbers have the same tolerance")
     result = attempt(_nudged(rounded, {"block 1": torch.nan}), theirs)
     yield holds(
         _pair(result) and result[0] == "block 1" and not math.isfinite(result[1]),
@@ -702,10 +852,15 @@ def _nudged(stages, by):
 
 def _found(result, name, difference, sentence, earns=0):
     """The criterion that a `first_difference` has found this layer, and the size of what differs there."""
+    size = f"{abs(difference):g}"
     told = (
-        f"In {name} the largest difference is {abs(difference):g}, and nothing before it differs by more than the "
-        f"tolerance; you return {_shown(result)}."
+        f"In {name} the largest difference is {size}, and nothing before it differs by more than the tolerance; you "
+        f"return {_shown(result)}."
     )
+    if result is not None and not _pair(result):
+        told = f"Return two things, `name, difference`, in this order: here '{name}' and {size}, not {_shown(result)}."
+    elif result is not None and result[0] == name:
+        told = f"You find {name}, and say that it differs by {float(result[1]):g}; its largest difference is {size}."
     good = _pair(result) and result[0] == name and abs(float(result[1]) - abs(difference)) < 1e-3
     return holds(good, sentence, told, earns=earns)
 
@@ -833,6 +988,15 @@ def _positions_first(query, vectors, count):
     return tuple(reversed(_ranked(_cosines)(query, vectors, count)))
 
 
+def _dropped(query, vectors, count):
+    return tuple(part[1:] for part in _ranked(_cosines)(query, vectors, count + 1))
+
+
+def _no_equals(query, vectors, count):
+    cosines = _cosines(query, vectors)
+    return _ranked(lambda query, vectors: cosines[cosines < 0.9999])(query, vectors[cosines < 0.9999], count)
+
+
 def _too_many(query, vectors, count):
     return tuple(_cosines(query, vectors).topk(count))
 
@@ -869,6 +1033,11 @@ def _too_many(query, vectors, count):
         "You return all of them; only `count` are asked for.": (
             lambda query, vectors, count: _ranked(_cosines)(query, vectors, len(vectors))
         ),
+        "With a count of 7 you still return 4: as many as `count` says are asked for, or all if there are fewer.": (
+            lambda query, vectors, count: _ranked(_cosines)(query, vectors, 4)
+        ),
+        "You leave the best one out; the query itself is not among the vectors, so the first counts too.": _dropped,
+        "You leave out vectors that are equal to the query; they are the most similar ones, with cosine 1.": _no_equals,
         "With fewer vectors than `count`, `topk` fails: take the smaller of the two.": _too_many,
     },
 )
@@ -909,6 +1078,19 @@ def most_similar(attempt):
         "the indices come in the same order",
         "The indices are not in the order of the cosines.",
     )
+    more = attempt(query, vectors, 7)
+    yield holds(
+        _places(more) == expected.indices[:7].tolist(),
+        "with a count of 7, the best 7 are returned",
+        f"With a count of 7, the 7 most similar ones of {total} must be returned, the best first.",
+    )
+    vectors[5] = query
+    again = attempt(query, vectors, count)
+    yield holds(
+        _places(again) == _cosines(query, vectors).argsort(descending=True)[:count].tolist(),
+        "a vector that is equal to the query comes first",
+        "One of the vectors is equal to the query: it must come first, and the next best ones after it.",
+    )
     opposite = -vectors[expected.indices[:3]]
     few = attempt(query, opposite, count)
     yield holds(
@@ -922,3 +1104,9 @@ def most_similar(attempt):
         "also where all cosines are negative",
         "Where all cosines are negative, yours are wrong.",
     )
+
+
+def _places(result):
+    """The indices that a `most_similar` has returned; None if there are none."""
+    pair = isinstance(result, (list, tuple)) and len(result) == 2 and isinstance(result[1], torch.Tensor)
+    return result[1].tolist() if pair else None

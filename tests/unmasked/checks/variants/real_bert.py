@@ -322,6 +322,151 @@ class DefaultEps(WithExpandedPositions):
         self.norm.eps = 1e-5
 
 
+class PositionsByHand(NormByHand):
+    """Its positions are whatever `places` makes of the tokens."""
+
+    def forward(self, tokens, token_types=None):
+        token_types = torch.zeros_like(tokens) if token_types is None else token_types
+        return self.norm(self.token_type(token_types) + self.word(tokens) + self.position(self.places(tokens)))
+
+
+class PositionsOfBatch(PositionsByHand):
+    places = staticmethod(lambda tokens: torch.arange(len(tokens)))
+
+
+class AllPositions(PositionsByHand):
+    places = staticmethod(lambda tokens: torch.arange(9))
+
+
+class PositionsByIds(PositionsByHand):
+    places = staticmethod(lambda tokens: tokens)
+
+
+class PositionsOfAllRows(PositionsByHand):
+    places = staticmethod(lambda tokens: torch.arange(tokens.numel()).view_as(tokens))
+
+
+class ThreeNorms(NormByHand):
+    def forward(self, tokens, token_types=None):
+        token_types = torch.zeros_like(tokens) if token_types is None else token_types
+        position = self.position(torch.arange(tokens.size(1)))
+        return self.norm(self.token_type(token_types)) + self.norm(position) + self.norm(self.word(tokens))
+
+
+class NormOfRows(NormByHand):
+    def __init__(self, vocab_size, d_model, max_tokens):
+        super().__init__(vocab_size, d_model, max_tokens)
+        self.norm = OwnNormOfRows(d_model)
+
+
+class OwnNormOfRows(OwnNorm):
+    def forward(self, x):
+        centred = x - x.mean((1, 2), keepdim=True)
+        return self.weight * centred / centred.square().mean((1, 2), keepdim=True).sqrt() + self.bias
+
+
+class BlockThatIgnoresEps(Block):
+    """Passes the check of lesson 05, and calls the norms as functions, with PyTorch's eps."""
+
+    def forward(self, x, key_padding_mask=None):
+        for sublayer, norm in (
+            (lambda x: self.attention(x, key_padding_mask), self.attention_norm),
+            (self.feed_forward, self.feed_forward_norm),
+        ):
+            x = F.layer_norm(x + sublayer(x), x.shape[-1:], norm.weight, norm.bias)
+        return x
+
+
+class EpsIgnored(EpsAtOnce):
+    def __init__(self, vocab_size, d_model, heads, layers, d_hidden, max_tokens):
+        super().__init__(vocab_size, d_model, heads, layers, d_hidden, max_tokens)
+        self.encoder = Encoder([BlockThatIgnoresEps(d_model, heads, d_hidden) for _ in range(layers)])
+
+
+class MaskOfZeros(EpsAtOnce):
+    def forward(self, tokens, key_padding_mask=None):
+        return self.encoder(self.embeddings(tokens), tokens.eq(0))
+
+
+class MaskOfZerosByDefault(EpsAtOnce):
+    def forward(self, tokens, key_padding_mask=None):
+        if key_padding_mask is None:
+            key_padding_mask = tokens == 0
+        return self.encoder(self.embeddings(tokens), key_padding_mask)
+
+
+class MaskToEmbeddings(EpsAtOnce):
+    def forward(self, tokens, key_padding_mask=None):
+        return self.encoder(self.embeddings(tokens, key_padding_mask), key_padding_mask)
+
+
+def rename_by_look_up(name):
+    return {each: rename_by_parts(each) for each in NAMES}[name]
+
+
+NAMES = [f"embeddings.{part}_embeddings.weight" for part in ("word", "position", "token_type")]
+NAMES += [f"embeddings.LayerNorm.{kind}" for kind in ("weight", "bias")]
+NAMES += [
+    f"encoder.layer.{layer}.{part}.{kind}"
+    for layer in range(12)
+    for part in (
+        *("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"),
+        *("attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm"),
+    )
+    for kind in ("weight", "bias")
+]
+
+
+def difference_by_close(*options):
+    """By `torch.isclose`; the tolerance is passed to it as each of these options."""
+
+    def first_difference(mine, theirs, tolerance=1e-5):
+        for name in mine:
+            if not torch.isclose(mine[name], theirs[name], **dict.fromkeys(options, tolerance)).all():
+                return name, (theirs[name] - mine[name]).abs().max().item()
+
+    return first_difference
+
+
+def difference_rounded(mine, theirs, tolerance=1e-5):
+    for name in mine:
+        worst = torch.round((mine[name] - theirs[name]).abs().max(), decimals=5).item()
+        if not worst <= tolerance:
+            return name, worst
+
+
+def difference_swapped(mine, theirs, tolerance=1e-5):
+    found = difference_by_numpy(mine, theirs, tolerance)
+    return found and (float(found[1]), found[0])
+
+
+def difference_by_name_only(mine, theirs, tolerance=1e-5):
+    return next((name for name in theirs if not (mine[name] - theirs[name]).abs().max() <= tolerance), None)
+
+
+def difference_as_share(mine, theirs, tolerance=1e-5):
+    for name in theirs:
+        share = (mine[name] - theirs[name]).abs().max() / theirs[name].abs().max()
+        if not share <= tolerance:
+            return name, share.item()
+
+
+def similar_without_itself(query, vectors, count):
+    cosines = F.cosine_similarity(query, vectors)
+    cosines = cosines[cosines < 0.9999]
+    return cosines.topk(min(count, len(cosines)))
+
+
+def similar_from_the_second(query, vectors, count):
+    cosines, indices = F.cosine_similarity(query, vectors).sort(descending=True)
+    return cosines[1 : count + 1], indices[1 : count + 1]
+
+
+def four_similar(query, vectors, count):
+    cosines = F.cosine_similarity(query, vectors)
+    return cosines.topk(min(4, len(cosines)))
+
+
 def difference_by_greater(mine, theirs, tolerance=1e-5):
     for name in mine:
         worst = torch.max(torch.abs(mine[name] - theirs[name]))
@@ -408,13 +553,27 @@ def clamped(query, vectors, count):
 
 
 REWRITTEN_MISTAKES = {
-    "BertEmbeddings": {"PyTorch's default, 1e-5": DefaultEps, "The buffer `position_ids`": PositionIds},
+    "BertEmbeddings": {
+        "PyTorch's default, 1e-5": DefaultEps,
+        "The buffer `position_ids`": PositionIds,
+        "as many positions as the batch has rows": PositionsOfBatch,
+        "all `max_tokens` positions": AllPositions,
+        "by the tokens' ids": PositionsByIds,
+        "a number that its table does not have": PositionsOfAllRows,
+        "is normalized alone; their sum": ThreeNorms,
+        "a whole row at once": NormOfRows,
+    },
     "rename": {
         "What follows attention lands in the feed-forward net": longer_name_last,
         "the 3 in the table": only_layer_3,
+        "it raises KeyError": rename_by_look_up,
     },
     "Bert": {
-        "norms keep PyTorch's eps": EpsForgotten,
+        "norms compute with PyTorch's eps": EpsForgotten,
+        "your own `EncoderBlock` of lesson 05 does not use it": EpsIgnored,
+        "a mask of the tokens that are 0; hide what": MaskOfZeros,
+        "Where no mask is passed in": MaskOfZerosByDefault,
+        "You pass the mask to the embeddings": MaskToEmbeddings,
         "does not reach the blocks": MaskForgotten,
         "share one `attention`": OneAttention,
         "fixed in yours, to 12": TwelveHeads,
@@ -428,6 +587,13 @@ REWRITTEN_MISTAKES = {
         "first layer is left out": difference_of_later_layers,
         "NaN into 0": difference_without_nan,
         "NaN in all layers first": nan_before_all,
+        "adds a share of them to `atol`": difference_by_close("atol"),
+        "The tolerance is a share": difference_by_close("rtol"),
+        "as `rtol=tolerance` does": difference_by_close("rtol", "atol"),
+        "You round the difference": difference_rounded,
+        "the name comes first": difference_swapped,
+        "You return the name alone": difference_by_name_only,
+        "by the largest number of the layer": difference_as_share,
     },
     "mean_pooling": {
         "padding included": lambda x, key_padding_mask: (
@@ -440,6 +606,9 @@ REWRITTEN_MISTAKES = {
             (vectors * query).sum(-1), min(count, len(vectors))
         ),
         "Negative cosines": clamped,
+        "you still return 4": four_similar,
+        "You leave the best one out": similar_from_the_second,
+        "You leave out vectors that are equal": similar_without_itself,
         "`topk` fails": lambda query, vectors, count: torch.topk(F.cosine_similarity(query, vectors), count),
     },
 }
