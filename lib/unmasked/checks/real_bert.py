@@ -611,6 +611,9 @@ def _encoded(words, layers, tokens, mask=None):
 
 # --- 9.4 first_difference --------------------------------------------------------------------------------------------
 
+ABOUT_RTOL = "(`torch.allclose` passes over more where numbers are large, unless you say `rtol=0`.)"
+ABOUT_ROUNDING = "Is something rounded before it is compared?"
+
 
 def _by(measure, passes=lambda difference, tolerance: difference <= tolerance):
     """A `first_difference` with another measure of the difference, or another test of it."""
@@ -807,7 +810,8 @@ def first_difference(attempt):
     yield holds(
         result is None,
         "where all differences are below the tolerance, the result is None",
-        f"Differences of 0.000005 are rounding, so the result must be None; yours is {_shown(result)}.",
+        f"Differences of 0.000005 are rounding, also of numbers near 0, so the result must be None; yours is "
+        f"{_shown(result)}. Is your tolerance a share of the numbers, as the `rtol` of `torch.allclose` is?",
     )
     off = rounded | {"embeddings": rounded["embeddings"] + 0.05 + 0.05 * tensor(B, T, D).sigmoid()}
     off["embeddings"][1, 2, 3] = theirs["embeddings"][1, 2, 3] + 0.125
@@ -825,12 +829,12 @@ def first_difference(attempt):
     yield _found(result, "block 1", 3.0, "with a larger tolerance, smaller differences are passed over")
     whole = {"embeddings": torch.full((B, T, D), 2.0**20), "block 0": torch.full((B, T, D), 1.0)}
     result = attempt(_nudged(whole, {"embeddings": 0.5, "block 0": 1.0}), whole, 0.5)
-    yield _found(result, "block 0", 1.0, "a difference of exactly the tolerance is passed over")
+    yield _found(result, "block 0", 1.0, "a difference of exactly the tolerance is passed over", hint=ABOUT_RTOL)
     zeros = {name: torch.zeros(B, T, D) for name in theirs}
     result = attempt(_nudged(zeros, {"block 1": 1.4e-5}), zeros)
-    yield _found(result, "block 1", 1.4e-5, "a difference a little above the tolerance is found")
+    yield _found(result, "block 1", 1.4e-5, "a difference a little above the tolerance is found", hint=ABOUT_ROUNDING)
     result = attempt(_nudged(whole, {"embeddings": 1.0}), whole, 0.5)
-    yield _found(result, "embeddings", 1.0, "large numbers have the same tolerance")
+    yield _found(result, "embeddings", 1.0, "large numbers have the same tolerance", hint=ABOUT_RTOL)
     result = attempt(_nudged(rounded, {"block 1": torch.nan}), theirs)
     yield holds(
         _pair(result) and result[0] == "block 1" and not math.isfinite(result[1]),
@@ -850,12 +854,12 @@ def _nudged(stages, by):
     return stages
 
 
-def _found(result, name, difference, sentence, earns=0):
+def _found(result, name, difference, sentence, earns=0, hint=""):
     """The criterion that a `first_difference` has found this layer, and the size of what differs there."""
     size = f"{abs(difference):g}"
     told = (
         f"In {name} the largest difference is {size}, and nothing before it differs by more than the tolerance; you "
-        f"return {_shown(result)}."
+        f"return {_shown(result)}. {hint}".rstrip()
     )
     if result is not None and not _pair(result):
         told = f"Return two things, `name, difference`, in this order: here '{name}' and {size}, not {_shown(result)}."
