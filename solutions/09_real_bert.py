@@ -91,8 +91,9 @@ class BertEmbeddings(nn.Module):
 checks.BertEmbeddings(BertEmbeddings)
 
 # %% [markdown]
-# Put real vectors into your words, 30,522 of them, and ask which lie in the directions closest to some. Nobody told the
-# model what a word means; all it had was text:
+# Put real vectors into your words, 30,522 of them, and ask which have the directions closest to some: the largest *cosine*,
+# the product of two vectors after both are brought to length 1. Nobody told the model what a word means; all it had was
+# text:
 
 # %%
 with once_done("BertEmbeddings"):
@@ -110,7 +111,9 @@ with once_done("BertEmbeddings"):
 #
 # | BERT's | ours |
 # |---|---|
-# | `embeddings.word_embeddings`, `position_...`, `token_type_...` | `embeddings.word`, `.position`, `.token_type` |
+# | `embeddings.word_embeddings` | `embeddings.word` |
+# | `embeddings.position_embeddings` | `embeddings.position` |
+# | `embeddings.token_type_embeddings` | `embeddings.token_type` |
 # | `embeddings.LayerNorm` | `embeddings.norm` |
 # | `encoder.layer.3.` | `encoder.blocks.3.` |
 # | `attention.self.query`, `.key`, `.value` | `attention.query`, `.key`, `.value` |
@@ -222,7 +225,7 @@ with once_done("BertEmbeddings, rename and Bert"):
 # That all fits says little: with a wrong eps it fits as well. What counts are the numbers that come out. The course
 # keeps what Hugging Face's `transformers` computes for two sentences, after the embeddings and after every block: the
 # first 16 columns of each vector. Every block mixes all columns, so a mistake in another column shows a block later. Only
-# in the last one's norm it would stay hidden. And these are yours:
+# in the last one's norm it would stay hidden. This is how to get yours:
 
 # %%
 sentences, theirs = reference_activations()
@@ -236,6 +239,7 @@ def activations(model, columns=16):
     stages = {"embeddings": model.embeddings(tokens)}
     for i, block in enumerate(model.encoder.blocks):
         stages[f"block {i}"] = block(list(stages.values())[-1], tokens == PAD)
+    stages[f"block {i}"] = model(tokens, tokens == PAD)  # the last one by your Bert's own forward
     return {name: x[..., :columns] for name, x in stages.items()}
 
 # %% [markdown]
@@ -368,12 +372,10 @@ with once_done("BertEmbeddings, rename, Bert and mean_pooling"):
         print(f"{label + ':':16} a cosine moves by more than 0.01: {moved > 0.01}")
 
 # %% [markdown]
-# Sentences 1 and 2 share no word, nor do 3 and 4; still their cosines are above 0.5. The two banks share their word
-# only, worth 0.3 or so. But 7 and 8, liking music and not liking it, are closest of all: they have the same *subject*,
-# and that is what the model was trained to see.
-#
-# Below, the same with mistakes inside. Nobody would ever notice a wrong eps, or a GELU with tanh. That is why one
-# compares layers, and not impressions.
+# Sentences 1 and 2 share no word, nor do 3 and 4; still their cosines are above 0.5. The two banks share “bank” and “the”,
+# worth 0.3 or so. But 7 and 8, liking music and not liking it, are closest of all: they have the same *subject*, and that
+# is what the model was trained to see. The lines below are the same with mistakes inside: nobody would ever notice
+# a wrong eps, or a GELU with tanh. That is why one compares layers.
 #
 # ### A map
 #
@@ -393,15 +395,18 @@ labels = [subject for subject, group in subjects.items() for _ in range(group.co
 def flat(vectors):
     """The two directions of the largest spread.  (N, D) -> (N, 2)"""
     centred = vectors - vectors.mean(dim=0)
-    left, sizes, _ = torch.linalg.svd(centred, full_matrices=False)
+    left, sizes, _ = torch.linalg.svd(centred, full_matrices=False)  # directions by spread, the largest first
     return left[:, :2] * sizes[:2]
+
+
+def untrained_bert():
+    """The same BERT before any training."""
+    return copy.deepcopy(real_bert()).apply(lambda part: hasattr(part, "reset_parameters") and part.reset_parameters())
 
 # %%
 with once_done("BertEmbeddings, rename, Bert and mean_pooling"):
-    untrained = copy.deepcopy(real_bert())
-    untrained.apply(lambda part: hasattr(part, "reset_parameters") and part.reset_parameters())
     panels = {}
-    for title, model in {"untrained": untrained, "pretrained": real_bert()}.items():
+    for title, model in {"untrained": untrained_bert(), "pretrained": real_bert()}.items():
         vectors = sentence_vectors(model, phrases)
         panels[title] = flat(vectors)
         closest = (F.normalize(vectors, dim=-1) @ F.normalize(vectors, dim=-1).T).fill_diagonal_(-1).argmax(dim=-1)
@@ -475,6 +480,7 @@ from unmasked.data.language_model import load_language_model
 labelled = load_verses()
 short = [[text for text, label in labelled.train if label == group and len(text) < 90] for group in range(6)]
 test_texts, answers = zip(*[pair for pair in labelled.test if len(pair[0]) < 90])
+print(f"always the largest group: {max(answers.count(group) for group in range(6)) / len(answers):.2f}")
 
 
 def by_closest_mean(vectors_of, test_vectors, seed, count=16):
@@ -499,7 +505,7 @@ def small_vectors(texts):
 
 with once_done("BertEmbeddings, rename, Bert and mean_pooling"):
     encoders = {"Bert, pretrained": functools.partial(sentence_vectors, real_bert()),
-                "Bert, untrained": functools.partial(sentence_vectors, untrained),
+                "Bert, untrained": functools.partial(sentence_vectors, untrained_bert()),
                 "lesson 08's": small_vectors}  # fmt: skip
     for name, vectors_of in encoders.items():
         test_vectors = vectors_of(test_texts)
@@ -507,22 +513,24 @@ with once_done("BertEmbeddings, rename, Bert and mean_pooling"):
         print(f"{name:18}", ", ".join(f"{share:.2f}" for share in shares))
 
 # %% [markdown]
-# With the weights more is right than without, in every draw. But the small model does better still: it has read nothing
-# but this book, and is asked about nothing else. What a model has read can count for more than its size.
+# Beside saying always the largest group, an untrained BERT is about as good, a pretrained one a little better: 16
+# verses a group tell it little of a book that it never read. The small model has read nothing but this book, and
+# beats both. What a model has read can count for more than its size.
 #
 # ## What pretraining is worth
 #
-# Can this BERT fill in blanks? It was published without a head. Take the text and the masks of lesson 07, cut into this
-# model's tokens, and compare what comes out of the encoder with the word embeddings straight away. A loss in nats per
-# token depends on the vocabulary: this one can't be compared with lesson 07's, only with its own landmarks.
+# Can this BERT fill in blanks? It was published without a head. Take lesson 07's text and masks, cut into this model's
+# tokens, and compare what comes out of the encoder with the word embeddings straight away. A loss per token depends
+# on the vocabulary: compare it with its own landmarks, and not with lesson 07's.
 
 # %%
+# The parts that lesson 07 gave:
 import math
 import os
 
 from tqdm.auto import tqdm
 
-from nanobert.evaluation import evaluate  # lesson 07, as all of these
+from nanobert.evaluation import evaluate
 from nanobert.masked_lm import MaskedLM, MaskedLMHead, masked_lm_loss
 from nanobert.masking import choose_positions, mask_tokens
 from nanobert.schedule import learning_rate
@@ -596,34 +604,39 @@ def train_head(model):
 
 
 # %% tags=["varies"]
-if trained := widgets.ready(checks, BertEmbeddings, rename, Bert):
+trained = {}
+if widgets.ready(checks, BertEmbeddings, rename, Bert):
     torch.manual_seed(0)
     torch.set_num_threads(min(4, os.cpu_count()))
     models = {name: with_head(copy.deepcopy(real_bert())) for name in ("real blocks", "untrained blocks")}
-    models["untrained blocks"].encoder.load_state_dict(untrained.encoder.state_dict())
+    models["untrained blocks"].encoder.load_state_dict(untrained_bert().encoder.state_dict())
     losses = {name: train_head(model) for name, model in models.items()}
     torch.set_num_threads(1)
     pictures.learning_to_fill(losses, levels)
+    trained = models
 
 # %% tags=["varies"]
+is_word = torch.tensor([tokenizer.id_to_token(i)[0].isalpha() for i in range(vocab_size)])  # no comma, no ##ing
+
+
 @torch.no_grad()
 def best_words(model, text):
-    """The three tokens with the highest scores for the ___ of a text."""
+    """The three words with the highest scores for the ___ of a text."""
     tokens = torch.tensor([tokenizer.encode(text.replace("___", "[MASK]")).ids])
-    best = model.eval()(tokens)[tokens == special[-1]].topk(3).indices
-    return [tokenizer.id_to_token(token) for token in best[0].tolist()]
+    scores = model.eval()(tokens)[tokens == special[-1]].masked_fill(~is_word, -torch.inf)
+    return [tokenizer.id_to_token(token) for token in scores.topk(3).indices[0].tolist()]
 
 
 if trained:
     blanks = ["He came out of the land of ___.", "The king ___ to the city.", "They drank ___ and were merry.",
               "The capital of France is ___.", "One, two, three, four, ___, six.", "I drove my ___ home."]  # fmt: skip
-    columns = {"no head": headless, **models}
+    columns = {"no head": headless, **trained}
     pictures.filled({text: {name: best_words(model, text) for name, model in columns.items()} for text in blanks})
 
 # %% [markdown]
-# The untrained blocks stay near the unigram line: every blank gets what is frequent. The real ones are a whole nat below
-# it after the same steps, though made for another task: that is what pretraining is worth. Their guesses differ by
-# sentence, but most begin with a comma: a loss may fall by a nat before anybody calls the guesses good.
+# Both start above the unigram line: a new head's scores are noise. The untrained blocks end near it, and every blank gets
+# what is frequent. The real ones are a whole nat below after the same steps, though made for another task: that
+# is what pretraining is worth. Only words are shown; of all tokens, a comma is often first.
 #
 # How far does the head get alone? Add `models["real blocks"].encoder.requires_grad_(False)` before training.
 #
@@ -667,10 +680,14 @@ with once_done("BertEmbeddings, rename and Bert"):
 with once_done("BertEmbeddings, rename and Bert"):
     tokens, weights = all_weights(real_bert(), "The cat drank the milk because it was thirsty.")
     widgets.attention_explorer(tokens, weights, block=5, head=11, word="it")
+    tokens, weights = all_weights(real_bert(), "The cat drank the milk because it was fresh.")
+    from_it = dict(zip(tokens, weights[5, 11, tokens.index("it")].tolist()))
+    print(f"If it was fresh: cat {from_it['cat']:.2f}, milk {from_it['milk']:.2f}")
 
 # %% [markdown]
-# One head that goes from “it” to “cat” in one sentence proves nothing: there are 72 to choose from. To claim more, one
-# would have to count over many sentences; above there were 30, and short ones.
+# One head that goes from “it” to “cat” in one sentence proves nothing: there are 72 to choose from. With “fresh” in the
+# place of “thirsty” it is the milk, and this head still looks at the cat. To claim more, one would have to count over many
+# sentences; above there were 30, and short ones.
 #
 # ## Explain it
 #
@@ -699,7 +716,7 @@ with once_done("BertEmbeddings, rename and Bert"):
 # which is it not?
 # ### BEGIN SOLUTION
 # It was trained on pairs of sentences that belong together. For belonging together the subject counts, and "not" hardly
-# changes it; it is one token of eight in the mean. For a search that is right: who looks for opinions about music wants
+# changes it: "do not" are two tokens of eight in the mean. For a search that is right: who looks for opinions about music wants
 # both. For telling praise from complaint the model has to be trained on just that.
 # ### END SOLUTION
 

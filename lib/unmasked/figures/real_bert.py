@@ -4,7 +4,6 @@ from html import escape
 
 import torch
 from IPython.display import HTML, display
-from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from unmasked.figures import BLUE, GREEN, ORANGE, RED, axes, heatmap, show
@@ -98,7 +97,7 @@ def learning_to_fill(losses, levels):
         ax.annotate(f"{name}: {level:.2f}", (1, level), xycoords=("axes fraction", "data"), xytext=(0, 3), ha="right",
                     textcoords="offset points")  # fmt: skip
     ax.set(xlabel="step", ylabel="held-out loss (nats)", ylim=(None, max(levels.values()) + 0.6))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xticks(list(next(iter(losses.values()))))
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     told = "; ".join(f"{name}: {list(curve.values())[0]:.2f} to {list(curve.values())[-1]:.2f}"
                      for name, curve in losses.items())  # fmt: skip
@@ -111,7 +110,7 @@ def filled(guesses):
     left = "style='text-align:left'"
     head = "".join(f"<th {left}>{escape(name)}</th>" for name in ["", *names])
     rows = "".join(f"<tr><td {left}>{escape(text)}</td>"
-                   + "".join(f"<td {left}>{escape(', '.join(by_model[name]))}</td>" for name in names) + "</tr>"
+                   + "".join(f"<td {left}>{escape(' · '.join(by_model[name]))}</td>" for name in names) + "</tr>"
                    for text, by_model in guesses.items())  # fmt: skip
     display(HTML(f"<table><tr>{head}</tr>{rows}</table>"))
 
