@@ -239,7 +239,7 @@ ONLY_FIRST = {
     "GeneratorExit": (body("raise GeneratorExit"), 0, "exit"),
     "another program in its place": (body("os.execv('/bin/true', ['true'])"), 0, "died"),
     "an end after its last answer": (
-        f"{BEFORE}calls = []\n" + body("calls.append(1)", "if len(calls) == 2: end_after_the_answer()"),
+        f"{BEFORE}calls = []\n" + body("calls.append(1)", "if len(calls) == 3: end_after_the_answer()"),
         1,
         None,
     ),
@@ -540,7 +540,7 @@ TIMESTAMPS = {
 
 
 def remembered(exercise, solution):
-    """An answer that returns what the right one returned for the inputs of seed 0."""
+    """An answer that returns what the right one returned for the inputs of seed 0, and lets some gradient through."""
     replies, host = [], Host(solution)
 
     def ask(request):
@@ -548,8 +548,13 @@ def remembered(exercise, solution):
         return replies[-1]
 
     assert exercise.judge(ask, seed=0).passed
-    outputs = [reply.value.tolist() for reply in replies]
-    return f"outputs = {outputs}\ndef {exercise.name}(*inputs):\n    return torch.tensor(outputs.pop(0))\n"
+    outputs = [reply.value["output"] if isinstance(reply.value, dict) else reply.value for reply in replies]
+    return (
+        f"outputs = {[output.tolist() for output in outputs]}\n"
+        f"def {exercise.name}(*inputs):\n"
+        "    through = sum((x - x.detach()).sum() for x in inputs if getattr(x, 'requires_grad', False))\n"
+        "    return torch.tensor(outputs.pop(0)) + through\n"
+    )
 
 
 # --- All of them in one run. ------------------------------------------------------------------------------------------
