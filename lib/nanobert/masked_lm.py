@@ -14,7 +14,7 @@ from nanobert.multi_head import MultiHeadAttention, merge_heads, split_heads
 from nanobert.positions import sinusoidal_positions
 from nanobert.tokenizer import IGNORE
 
-SHORT = 32  # tokens in a row
+SHORT = 32  # tokens in a row; plain products keep T x T scores for backward, so longer rows don't take them
 
 
 class MaskedLMHead(nn.Module):
@@ -68,7 +68,8 @@ class MaskedLM(nn.Module):
 class FastMaskedLM(MaskedLM):
     """The same model with the same weights, quicker in training.
 
-    * Query, key and value come from one product of matrices: three narrow ones keep a processor less busy.
+    * Query, key and value come from one product of matrices in the place of three narrow ones. It is meant for a GPU:
+      two CPU cores are busy with a narrow one already.
     * Short rows on a CPU take the plain products of lesson 02: PyTorch's fused kernel is made for long ones.
     * After its attention, the last block computes the chosen positions only. No position looks at another one from
       there on, so what is left out changes nothing.

@@ -217,7 +217,7 @@ class Host:
         """Put functions, given by their source, in the place of the learner's of these names; {} puts theirs back."""
         for name, own in self.replaced.items():
             if own is None:  # there was none
-                del self.namespace[name]
+                self.namespace.pop(name, None)
             else:
                 self.namespace[name] = own
         self.replaced = {name: self.namespace.get(name) for name in sources}
